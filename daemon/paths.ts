@@ -1,0 +1,60 @@
+/**
+ * Every path of the system in one object. systemd's *_DIRECTORY variables are the seam for tests
+ * (the unit sets them on a real host); the REVIVED_* ones point at a simulated tree.
+ *
+ * State files (design, "Files"): who writes, how long they live.
+ *   leases       /run/revived/leases.json     daemon, until host reboot
+ *   spool        /run/revived/hook/           hook writes, daemon deletes after the call
+ *   journal      /var/lib/revived/journal.jsonl   daemon, append + fdatasync, rotated
+ *   hookPolicy   /var/lib/revived/hook-unreachable   daemon, read by the hook when we are down
+ */
+export interface Paths {
+  readonly sys: string;
+  readonly proc: string;
+  readonly dev: string;
+  readonly run: string;
+  readonly state: string;
+  readonly config: string;
+  readonly vendorConfig: string;
+  readonly leases: string;
+  readonly spool: string;
+  readonly journal: string;
+  readonly hookPolicy: string;
+  /** libvirt sockets in the order in which its own client looks (facts/libvirt.md 3.7). */
+  readonly libvirtSockets: readonly string[];
+  /** The program that carries a hazardous sysfs write or a config read: `dd` (sysfs/child.ts). */
+  readonly dd: string;
+  readonly systemdNotify: string;
+}
+
+/** The paths of this process, from its environment. Absolute paths, no trailing slash. */
+export function pathsFrom(env: Readonly<Record<string, string | undefined>>): Paths {
+  const run = first(env['RUNTIME_DIRECTORY']) ?? '/run/revived';
+  const state = first(env['STATE_DIRECTORY']) ?? '/var/lib/revived';
+  const sockets = env['REVIVED_LIBVIRT_SOCKET'];
+  return {
+    sys: env['REVIVED_SYS'] ?? '/sys',
+    proc: env['REVIVED_PROC'] ?? '/proc',
+    dev: env['REVIVED_DEV'] ?? '/dev',
+    run,
+    state,
+    config: first(env['CONFIGURATION_DIRECTORY']) ?? '/etc/revived',
+    vendorConfig: env['REVIVED_VENDOR_CONFIG'] ?? '/usr/lib/revived/conf.d',
+    leases: `${run}/leases.json`,
+    spool: `${run}/hook`,
+    journal: `${state}/journal.jsonl`,
+    hookPolicy: `${state}/hook-unreachable`,
+    libvirtSockets:
+      sockets !== undefined
+        ? [sockets]
+        : ['/run/libvirt/virtqemud-sock', '/run/libvirt/libvirt-sock'],
+    dd: env['REVIVED_DD'] ?? '/usr/bin/dd',
+    systemdNotify: '/usr/bin/systemd-notify',
+  };
+}
+
+// systemd joins several directories with ':'; the first one is ours.
+function first(list: string | undefined): string | undefined {
+  const head = list?.split(':')[0];
+  return head === undefined || head === '' ? undefined : head;
+}

@@ -1,0 +1,163 @@
+/**
+ * What the front doors (bus, libvirt events, hook) can ask of the pipeline, and what they can see.
+ * One implementation: pipeline/desk.ts. Nothing here touches sysfs, libvirt or D-Bus.
+ */
+import type { CardAddress, FunctionAddress } from '../pci/address.ts';
+
+/** `unknown` is a value: what could not be read is never guessed. */
+export type HealthState = 'healthy' | 'suspect' | 'wedged' | 'lost' | 'unknown';
+
+export interface Health {
+  readonly state: HealthState;
+  /** One line each, for people: which function, which sign, what it shows. */
+  readonly evidence: readonly string[];
+}
+
+/**
+ * home: with its host drivers (or unbound, if that is its home); lent: with a domain;
+ * stranded: nobody has it, it could not be revived or given back (the reason is in `health` and in its last job).
+ */
+export type CardState = 'home' | 'taking' | 'lent' | 'returning' | 'resetting' | 'stranded';
+
+export interface FunctionView {
+  readonly address: FunctionAddress;
+  /** `1002:731f`. */
+  readonly id: string;
+  /** Class code, six hex digits: `030000`. */
+  readonly classCode: string;
+  readonly driver: string | null;
+  readonly group: string | null;
+}
+
+export interface RungView {
+  readonly rung: string;
+  readonly available: boolean;
+  /** Why it is left out, or what it does and reaches, for people. */
+  readonly reason: string;
+  readonly expectedMs: number;
+  readonly worstMs: number;
+  /** Functions that this rung resets, the card's own and others. */
+  readonly reaches: readonly string[];
+}
+
+export interface CardView {
+  readonly address: CardAddress;
+  readonly name: string;
+  readonly functions: readonly FunctionView[];
+  readonly groups: readonly string[];
+  /** Ports and switches from the card up to the root port. */
+  readonly ports: readonly string[];
+  readonly bootVga: boolean;
+  /** True for display and USB controller cards and for every card that is or was lent. */
+  readonly interesting: boolean;
+  readonly state: CardState;
+  readonly health: Health;
+  /** Name of the domain that has it (or is getting it). */
+  readonly domain: string | null;
+  /** Microseconds since the epoch; 0 when not lent. */
+  readonly leasedSince: number;
+  readonly ladder: readonly RungView[];
+  readonly job: number | null;
+}
+
+export interface DomainView {
+  readonly uuid: string;
+  readonly name: string;
+  /** libvirt's words: running, paused, shutoff, crashed, ... */
+  readonly state: string;
+  readonly cards: readonly CardAddress[];
+}
+
+export type JobState = 'running' | 'done' | 'failed' | 'cancelled' | 'stuck';
+
+export interface StepRecord {
+  /** `unbind 0000:01:00.0`, `rung subordinate`, ... */
+  readonly name: string;
+  readonly state: 'running' | 'done' | 'failed' | 'undone' | 'undo-failed' | 'skipped';
+  readonly ms: number;
+  /** What was seen, for people. */
+  readonly detail: string;
+}
+
+export interface JobView {
+  readonly id: number;
+  readonly operation: 'prepare' | 'return' | 'reset' | 'take' | 'adopt';
+  /** Card address, or domain name for a prepare. */
+  readonly subject: string;
+  readonly cards: readonly CardAddress[];
+  readonly state: JobState;
+  /** 0 to 1. */
+  readonly progress: number;
+  /** Microseconds since the epoch; finished is 0 while it runs. */
+  readonly startedUsec: number;
+  readonly finishedUsec: number;
+  readonly requestedBy: string;
+  readonly steps: readonly StepRecord[];
+  /** Empty unless it failed. */
+  readonly error: string;
+}
+
+export interface PlanView {
+  readonly domain: string;
+  readonly operation: 'prepare' | 'return';
+  /** Null when the plan can be run; else why it would be refused. */
+  readonly refusal: string | null;
+  readonly notes: readonly string[];
+  readonly steps: readonly {
+    readonly name: string;
+    readonly card: string;
+    readonly detail: string;
+    readonly undo: string;
+    readonly expectedMs: number;
+  }[];
+}
+
+export interface ManagerView {
+  readonly version: string;
+  readonly libvirt: 'connected' | 'connecting' | 'absent';
+  readonly libvirtVersion: string;
+  readonly iommu: boolean;
+  readonly runningJobs: number;
+}
+
+export interface HookCall {
+  /** prepare, start, started, stopped, release, reconnect: anything else is refused. */
+  readonly operation: string;
+  readonly domain: string;
+  readonly extra: string;
+  /** Domain XML as libvirt gave it on the hook's stdin. */
+  readonly xml: string;
+}
+
+/** Which view changed; the bus turns this into InterfacesAdded/Removed and PropertiesChanged. */
+export type Change =
+  | { readonly kind: 'manager' }
+  | { readonly kind: 'card'; readonly address: CardAddress }
+  | { readonly kind: 'domain'; readonly uuid: string }
+  | { readonly kind: 'job'; readonly id: number };
+
+export interface Service {
+  manager(): ManagerView;
+  cards(): readonly CardView[];
+  domains(): readonly DomainView[];
+  /** Running jobs and the last finished ones (bounded). */
+  jobs(): readonly JobView[];
+  /** Calls back after each change, never before the views show it. Returns its own end. */
+  onChange(listener: (change: Change) => void): () => void;
+
+  /** Resolves when libvirt may go on; rejects with the reason (`refused`, `busy`, ...) where it may not. */
+  hook(call: HookCall): Promise<void>;
+  /** Dry run. `domain` is a name or a uuid. Rejects with `not-found`. */
+  plan(domain: string, operation: 'prepare' | 'return'): Promise<PlanView>;
+  /** These start a job and return its id; they throw at once where the request is refused. */
+  reset(card: CardAddress, rung: string | null, requestedBy: string): number;
+  take(card: CardAddress, requestedBy: string): number;
+  giveBack(card: CardAddress, requestedBy: string): number;
+  cancel(job: number): void;
+  /** Reads health anew (config reads included) and returns it; bounded. */
+  check(card: CardAddress): Promise<Health>;
+  /** Reads the configuration anew; rejects with `invalid-argument` and keeps the old one where it is wrong. */
+  reload(): Promise<void>;
+  /** Finished jobs, newest first, from the journal. At most `limit` (1 to 1000). */
+  history(limit: number): Promise<readonly JobView[]>;
+}
