@@ -3,15 +3,9 @@
  * One implementation: pipeline/desk.ts. Nothing here touches sysfs, libvirt or D-Bus.
  */
 import type { CardAddress, FunctionAddress } from '../pci/address.ts';
+import type { Health } from '../pci/health.ts';
 
-/** `unknown` is a value: what could not be read is never guessed. */
-export type HealthState = 'healthy' | 'suspect' | 'wedged' | 'lost' | 'unknown';
-
-export interface Health {
-  readonly state: HealthState;
-  /** One line each, for people: which function, which sign, what it shows. */
-  readonly evidence: readonly string[];
-}
+export type { Health, HealthState } from '../pci/health.ts';
 
 /**
  * home: with its host drivers (or unbound, if that is its home); lent: with a domain;

@@ -1,0 +1,126 @@
+/**
+ * All PCI functions of the host in one read, sorted into cards. A card is what moves and resets together:
+ * the functions of one slot of a plug-in card. On a root bus, and in the slots of SoCs, functions that share a
+ * slot number are separate devices (chipset USB beside SATA, an APU's GPU beside its USB): see `companions`.
+ */
+import { readNames } from '../sysfs/read.ts';
+import {
+  type CardAddress,
+  cardOf,
+  type FunctionAddress,
+  functionNumber,
+  isFunctionAddress,
+} from './address.ts';
+import {
+  idOf,
+  isBridge,
+  isDisplay,
+  isUsbController,
+  type PciFunction,
+  readFunction,
+} from './device.ts';
+
+export interface Card {
+  readonly address: CardAddress;
+  /** In the order of their function numbers; never empty. */
+  readonly functions: readonly PciFunction[];
+  /** Bridges from the card up to the root port, nearest first; empty on a root bus. */
+  readonly ports: readonly FunctionAddress[];
+}
+
+export interface Inventory {
+  readonly functions: ReadonlyMap<FunctionAddress, PciFunction>;
+  readonly cards: ReadonlyMap<CardAddress, Card>;
+  /** Members of each IOMMU group. */
+  readonly groups: ReadonlyMap<string, readonly FunctionAddress[]>;
+  /** True when the kernel made IOMMU groups; undefined when that cannot be read. */
+  readonly iommu: boolean | undefined;
+}
+
+/** Most functions that are looked at; a bigger list is a broken tree, not a host. */
+const maxFunctions = 16384;
+
+/** Reads the host (or a captured tree). Never throws; what is missing is left out or undefined. */
+export function readInventory(sys: string): Inventory {
+  const functions = new Map<FunctionAddress, PciFunction>();
+  const names = readNames(`${sys}/bus/pci/devices`) ?? [];
+  for (const name of names.slice(0, maxFunctions)) {
+    if (isFunctionAddress(name)) functions.set(name, readFunction(sys, name));
+  }
+  const cards = new Map<CardAddress, PciFunction[]>();
+  const groups = new Map<string, FunctionAddress[]>();
+  for (const fn of functions.values()) {
+    if (fn.group !== undefined) push(groups, fn.group, fn.address);
+    if (!isBridge(fn) && !fn.virtual) push(cards, cardOf(fn.address), fn);
+  }
+  const groupNames = readNames(`${sys}/kernel/iommu_groups`);
+  return {
+    functions,
+    cards: new Map(Array.from(cards, ([address, list]) => [address, cardFrom(address, list)])),
+    groups,
+    iommu: groupNames === undefined ? undefined : groupNames.length > 0,
+  };
+}
+
+/** Reads one card again. Undefined when none of its functions is there any more. */
+export function readCard(sys: string, card: Card): Card | undefined {
+  const functions = card.functions
+    .map((fn) => readFunction(sys, fn.address))
+    .filter((fn) => fn.vendor !== undefined);
+  return functions.length === 0 ? undefined : cardFrom(card.address, functions);
+}
+
+/** True for cards that people list: displays and USB controllers. */
+export function isInteresting(card: Card): boolean {
+  return card.functions.some((fn) => isDisplay(fn) || isUsbController(fn));
+}
+
+/**
+ * Functions that must move when `requested` ones of this card move: all of them for a plug-in card. Where the slot
+ * belongs to the chipset or to a SoC, only those in the same IOMMU group, and the audio function of a display.
+ */
+export function companions(
+  card: Card,
+  requested: ReadonlySet<FunctionAddress>,
+): readonly PciFunction[] {
+  if (card.ports.length > 0 && !card.functions.some(isSocFunction)) return card.functions;
+  const groups = new Set(
+    card.functions.filter((fn) => requested.has(fn.address)).map((fn) => fn.group ?? fn.address),
+  );
+  const display = card.functions.some((fn) => requested.has(fn.address) && isDisplay(fn));
+  return card.functions.filter(
+    (fn) =>
+      requested.has(fn.address) ||
+      groups.has(fn.group ?? fn.address) ||
+      (display && card.ports.length > 0 && isDisplayAudio(fn)),
+  );
+}
+
+/** `VGA 1002:731f`: what a person can recognise without a database. */
+export function cardName(card: Card): string {
+  const main = card.functions.find(isDisplay) ?? card.functions[0];
+  if (main === undefined) return card.address;
+  const kind = isDisplay(main) ? 'GPU' : isUsbController(main) ? 'USB controller' : 'device';
+  return `${kind} ${idOf(main)}`;
+}
+
+// Classes that never sit on a plug-in card beside something that people pass: host and ISA bridges, SATA,
+// encryption (AMD's PSP) and the placeholder class of Zen SoCs. facts/kernel.md 8, APUs.
+function isSocFunction(fn: PciFunction): boolean {
+  return /^(0600|0601|0106|1080|1300)/.test(fn.classCode ?? '');
+}
+
+function isDisplayAudio(fn: PciFunction): boolean {
+  return functionNumber(fn.address) === 1 && fn.classCode?.startsWith('0403') === true;
+}
+
+function cardFrom(address: CardAddress, list: readonly PciFunction[]): Card {
+  const functions = [...list].sort((a, b) => functionNumber(a.address) - functionNumber(b.address));
+  return { address, functions, ports: functions[0]?.ports ?? [] };
+}
+
+function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [value]);
+  else list.push(value);
+}
