@@ -2,7 +2,9 @@
  * Who has a device node open: /proc/<pid>/fd of every process (invariant 5). No process is started, and nobody is
  * asked to let go: the caller waits with a bound, then names the holders.
  */
-import { readAttribute, readLink, readNames } from '../sysfs/read.ts';
+import type { FunctionAddress } from '../pci/address.ts';
+import { deviceDirectory } from '../pci/device.ts';
+import { readAttribute, readLink, readLinkName, readNames } from '../sysfs/read.ts';
 
 export interface Holder {
   readonly pid: number;
@@ -36,15 +38,26 @@ export function vfioNode(dev: string, group: string): string {
   return `${dev}/vfio/${group}`;
 }
 
+/** The VFIO nodes of functions as they are grouped now. */
+export function vfioNodesOf(
+  paths: { readonly sys: string; readonly dev: string },
+  functions: readonly FunctionAddress[],
+): ReadonlySet<string> {
+  const groups = functions.flatMap(
+    (fn) => readLinkName(`${deviceDirectory(paths.sys, fn)}/iommu_group`) ?? [],
+  );
+  return new Set(groups.map((group) => vfioNode(paths.dev, group)));
+}
+
 /**
  * Nodes that a host program may hold on a function: DRM nodes and open PCM streams. ALSA control nodes are left out:
  * sound servers keep them open for life and let go when the card is unplugged.
  */
-export function hostNodes(dev: string, deviceDirectory: string): readonly string[] {
-  const drm = (readNames(`${deviceDirectory}/drm`) ?? [])
+export function hostNodes(dev: string, directory: string): readonly string[] {
+  const drm = (readNames(`${directory}/drm`) ?? [])
     .filter((name) => /^(card|renderD)\d+$/.test(name))
     .map((name) => `${dev}/dri/${name}`);
-  const sound = (readNames(`${deviceDirectory}/sound`) ?? [])
+  const sound = (readNames(`${directory}/sound`) ?? [])
     .map((name) => /^card(\d+)$/.exec(name)?.[1])
     .filter((number) => number !== undefined);
   const pcm = (readNames(`${dev}/snd`) ?? [])

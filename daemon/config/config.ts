@@ -1,0 +1,30 @@
+/** The configuration as the daemon uses it. With no file at all these defaults hold (invariant 12). */
+import type { CardAddress } from '../pci/address.ts';
+import type { RungName } from '../reset/rung.ts';
+
+export interface CardConfig {
+  /** Rungs to try, in this order, instead of the whole ladder. */
+  readonly ladder?: readonly RungName[];
+  /** Kernel reset methods for the kernel's own resets, space separated as in reset_method. */
+  readonly resetMethod?: string;
+}
+
+export interface Config {
+  /** What the hook does when the daemon cannot be reached. */
+  readonly hookUnreachable: 'allow' | 'refuse';
+  /** Seconds that programs on the host get to let go of a card before a start is refused. */
+  readonly holdersSeconds: number;
+  /** Seconds that `prepare` may spend on reviving a dead card before it refuses the start. */
+  readonly prepareReviveSeconds: number;
+  readonly cards: ReadonlyMap<CardAddress, CardConfig>;
+  /** Names of domains that are left to libvirt. */
+  readonly unmanagedDomains: ReadonlySet<string>;
+}
+
+export const defaultConfig: Config = {
+  hookUnreachable: 'allow',
+  holdersSeconds: 10,
+  prepareReviveSeconds: 100,
+  cards: new Map(),
+  unmanagedDomains: new Set(),
+};

@@ -1,0 +1,110 @@
+/**
+ * Loads revived.yaml and its drop-ins, in this order, later ones over earlier ones: /usr/lib/revived/conf.d/*.yaml,
+ * /etc/revived/revived.yaml, /etc/revived/conf.d/*.yaml. Messages name file and line.
+ */
+
+import { RevivedError } from '../errors.ts';
+import { readWhole } from '../host/atomic-file.ts';
+import type { Paths } from '../paths.ts';
+import { type CardAddress, parseCardAddress } from '../pci/address.ts';
+import { isRungName } from '../reset/ladder.ts';
+import type { RungName } from '../reset/rung.ts';
+import { readNames } from '../sysfs/read.ts';
+import { type CardConfig, type Config, defaultConfig } from './config.ts';
+import type { ConfigFile } from './schema.ts';
+
+const maxFileBytes = 256 * 1024;
+const maxFiles = 128;
+
+/** The configuration of the host. Rejects with `invalid-argument` naming file, line and key. */
+export async function loadConfig(paths: Pick<Paths, 'config' | 'vendorConfig'>): Promise<Config> {
+  const files = [
+    ...yamlIn(paths.vendorConfig),
+    `${paths.config}/revived.yaml`,
+    ...yamlIn(`${paths.config}/conf.d`),
+  ];
+  let config = defaultConfig;
+  for (const path of files.slice(0, maxFiles)) {
+    const text = await readWhole(path, maxFileBytes).catch((error: unknown) => {
+      throw wrong(path, undefined, error instanceof Error ? error.message : String(error));
+    });
+    if (text !== undefined) config = merge(config, await parse(path, text));
+  }
+  return config;
+}
+
+function yamlIn(directory: string): readonly string[] {
+  return (readNames(directory) ?? [])
+    .filter((name) => name.endsWith('.yaml'))
+    .map((name) => `${directory}/${name}`);
+}
+
+// yaml and ajv are loaded here only: a host without configuration starts without them.
+async function parse(path: string, text: string): Promise<ConfigFile> {
+  const { LineCounter, parseDocument } = await import('yaml');
+  const { Ajv } = await import('ajv');
+  const { schema } = await import('./schema.ts');
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const broken = document.errors[0];
+  if (broken !== undefined) {
+    throw wrong(path, lines.linePos(broken.pos[0]).line, broken.message.split('\n')[0] ?? '');
+  }
+  const value: unknown = document.toJS({ maxAliasCount: 0 }) ?? {};
+  const validate = new Ajv({ allErrors: false, strict: true }).compile<ConfigFile>(schema);
+  if (validate(value)) return value;
+  const error = validate.errors?.[0];
+  const keys = (error?.instancePath ?? '').split('/').slice(1);
+  const extra: unknown = error?.params['additionalProperty'] ?? error?.params['propertyName'];
+  if (typeof extra === 'string') keys.push(extra);
+  const node: unknown = keys.length === 0 ? undefined : document.getIn(keys, true);
+  const line = hasRange(node) ? lines.linePos(node.range[0]).line : undefined;
+  const allowed: unknown = error?.params['allowedValues'];
+  const hint = Array.isArray(allowed) ? ` (${allowed.join(', ')})` : '';
+  throw wrong(path, line, `${keys.join('.') || 'the file'} ${error?.message ?? 'is wrong'}${hint}`);
+}
+
+function merge(config: Config, file: ConfigFile): Config {
+  const cards = new Map(config.cards);
+  for (const [key, value] of Object.entries(file.cards ?? {})) {
+    const address = parseCardAddress(key);
+    if (address !== undefined) cards.set(address, cardConfig(cards, address, value));
+  }
+  const unmanaged = new Set(config.unmanagedDomains);
+  for (const [name, { managed }] of Object.entries(file.domains ?? {})) {
+    if (managed === false) unmanaged.add(name);
+    if (managed === true) unmanaged.delete(name);
+  }
+  return {
+    hookUnreachable: file.hook?.unreachable ?? config.hookUnreachable,
+    holdersSeconds: file['holders-seconds'] ?? config.holdersSeconds,
+    prepareReviveSeconds: file['prepare-revive-seconds'] ?? config.prepareReviveSeconds,
+    cards,
+    unmanagedDomains: unmanaged,
+  };
+}
+
+function cardConfig(
+  cards: ReadonlyMap<CardAddress, CardConfig>,
+  address: CardAddress,
+  value: { readonly ladder?: readonly string[]; readonly 'reset-method'?: string },
+): CardConfig {
+  const ladder: readonly RungName[] | undefined = value.ladder?.filter(isRungName);
+  return {
+    ...cards.get(address),
+    ...(ladder === undefined ? {} : { ladder }),
+    ...(value['reset-method'] === undefined ? {} : { resetMethod: value['reset-method'] }),
+  };
+}
+
+function wrong(path: string, line: number | undefined, what: string): RevivedError {
+  return new RevivedError(
+    'invalid-argument',
+    `${path}${line === undefined ? '' : `:${line}`}: ${what}.`,
+    'Mend the file and run: systemctl reload revived',
+  );
+}
+
+function hasRange(node: unknown): node is { readonly range: readonly [number, number, number] } {
+  return typeof node === 'object' && node !== null && 'range' in node && Array.isArray(node.range);
+}

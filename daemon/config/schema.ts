@@ -1,0 +1,53 @@
+/** JSON Schema of revived.yaml. Unknown keys are errors: a typo must not be a silent default. */
+import { rungNames } from '../reset/rung.ts';
+
+export interface ConfigFile {
+  readonly hook?: { readonly unreachable?: 'allow' | 'refuse' };
+  readonly 'holders-seconds'?: number;
+  readonly 'prepare-revive-seconds'?: number;
+  readonly cards?: Readonly<
+    Record<string, { readonly ladder?: readonly string[]; readonly 'reset-method'?: string }>
+  >;
+  readonly domains?: Readonly<Record<string, { readonly managed?: boolean }>>;
+}
+
+export const schema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    hook: {
+      type: 'object',
+      additionalProperties: false,
+      properties: { unreachable: { enum: ['allow', 'refuse'] } },
+    },
+    'holders-seconds': { type: 'integer', minimum: 0, maximum: 120 },
+    'prepare-revive-seconds': { type: 'integer', minimum: 0, maximum: 110 },
+    cards: {
+      type: 'object',
+      maxProperties: 256,
+      propertyNames: { pattern: '^([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}(\\.[0-7])?$' },
+      additionalProperties: {
+        type: 'object',
+        additionalProperties: false,
+        properties: {
+          ladder: {
+            type: 'array',
+            maxItems: 16,
+            uniqueItems: true,
+            items: { enum: [...rungNames] },
+          },
+          'reset-method': { type: 'string', pattern: '^[a-z_]+( [a-z_]+)*$', maxLength: 64 },
+        },
+      },
+    },
+    domains: {
+      type: 'object',
+      maxProperties: 1024,
+      additionalProperties: {
+        type: 'object',
+        additionalProperties: false,
+        properties: { managed: { type: 'boolean' } },
+      },
+    },
+  },
+} as const;

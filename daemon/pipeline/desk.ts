@@ -1,0 +1,273 @@
+/**
+ * The desk: implements Service for the front doors. Shows the views, passes hooks and libvirt's news to `guests`, and decides
+ * whether what a person asks for may be done now.
+ */
+import type { Config } from '../config/config.ts';
+import { waitFor } from '../deadline.ts';
+import { asRevivedError, RevivedError, sentence } from '../errors.ts';
+import type { Host } from '../host/host.ts';
+import type { CardAddress } from '../pci/address.ts';
+import type { Health } from '../pci/health.ts';
+import { type Card, type Inventory, isInteresting, readInventory } from '../pci/inventory.ts';
+import { isRungName } from '../reset/ladder.ts';
+import { checkCard } from '../reset/verify.ts';
+import { createDomainBook, type DomainNews, type KnownDomain } from './domains.ts';
+import { createGuests, type DomainConfig } from './guests.ts';
+import { createHandover, type Started } from './handover.ts';
+import { createJobBook } from './job.ts';
+import type { Journal } from './journal.ts';
+import { cardFromHome, type LeaseBook } from './lease.ts';
+import { planPrepare } from './plan.ts';
+import type { Change, ManagerView, Service } from './service.ts';
+import { type CardSources, cardView, planReturnView, planView } from './views.ts';
+
+export interface DeskParts {
+  readonly host: Host;
+  readonly leases: LeaseBook;
+  readonly journal: Journal;
+  readonly version: string;
+  readonly config: () => Config;
+  readonly reload: () => Promise<void>;
+  readonly readDomain: (xml: string) => DomainConfig;
+  readonly libvirtState: () => Pick<ManagerView, 'libvirt' | 'libvirtVersion'>;
+  /** XML by name or uuid, as the next start will use it or as it runs. Rejects with `not-found`, `libvirt`, `timed-out`. */
+  readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
+}
+
+export interface Desk extends Service {
+  onDomains(domains: readonly KnownDomain[]): void;
+  onNews(news: DomainNews): void;
+  onLibvirtState(): void;
+  /** A child that hung in the kernel came back. */
+  onFreed(card: CardAddress): void;
+  /** First checks of the cards that people care about; nothing that sleeps is woken. */
+  checkAll(): Promise<void>;
+  /** Waits for running jobs, at most `ms`: used at the end of the process. */
+  settle(ms: number): Promise<void>;
+}
+
+/** How long the views may be older than sysfs. */
+const inventoryMaxAgeMs = 500;
+const maxListeners = 64;
+
+/** Builds the desk. Nothing runs before the first request. */
+export function createDesk(parts: DeskParts): Desk {
+  const { host, leases, journal, config } = parts;
+  const listeners = new Set<(change: Change) => void>();
+  const health = new Map<CardAddress, Health>();
+  const tell = (change: Change): void => {
+    for (const listener of listeners) listener(change);
+  };
+
+  let cached: Inventory | undefined;
+  let inventoryAt = Number.NEGATIVE_INFINITY;
+  const inventory = (): Inventory => {
+    if (cached === undefined || performance.now() - inventoryAt > inventoryMaxAgeMs) {
+      cached = readInventory(host.paths.sys);
+      inventoryAt = performance.now();
+    }
+    return cached;
+  };
+  const cardChanged = (address: CardAddress): void => {
+    inventoryAt = Number.NEGATIVE_INFINITY;
+    tell({ kind: 'card', address });
+  };
+
+  const jobs = createJobBook(1, (id, cards) => {
+    tell({ kind: 'job', id });
+    for (const address of cards) cardChanged(address);
+    tell({ kind: 'manager' });
+  });
+  const domains = createDomainBook((uuid) => tell({ kind: 'domain', uuid }));
+  const handover = createHandover({
+    host,
+    leases,
+    jobs,
+    journal,
+    config,
+    onHealth(card, verdict) {
+      health.set(card, verdict);
+      cardChanged(card);
+    },
+    onLease(card) {
+      cardChanged(card);
+      for (const { uuid } of domains.all()) tell({ kind: 'domain', uuid });
+    },
+  });
+  const guests = createGuests({
+    host,
+    leases,
+    handover,
+    domains,
+    config,
+    readDomain: parts.readDomain,
+    fetchXml: parts.fetchXml,
+    onCard: cardChanged,
+  });
+
+  const sources = (): CardSources => ({
+    sys: host.paths.sys,
+    inventory: inventory(),
+    leases: new Map(leases.all().map((lease) => [lease.card, lease])),
+    health,
+    jobs: jobs.all(),
+    config: config(),
+  });
+  const cardOrThrow = (address: CardAddress): Card => {
+    const lease = leases.get(address);
+    const card = inventory().cards.get(address) ?? (lease && cardFromHome(address, lease.home));
+    if (card !== undefined) return card;
+    throw new RevivedError(
+      'not-found',
+      `There is no card ${address} on this host.`,
+      'See revivectl list --all.',
+    );
+  };
+  const started = ({ job, ended }: Started): number => {
+    ended.catch(() => undefined); // its job and the log tell
+    return job;
+  };
+
+  /** Nothing is reset or moved while somebody uses it or a job has it (invariant 5). */
+  const refuseInUse = (address: CardAddress): void => {
+    if (handover.busy(address)) {
+      const job = jobs.running().find((one) => one.cards.includes(address));
+      throw new RevivedError(
+        'busy',
+        `Card ${address} is being worked on (job ${job?.id ?? '?'}: ${job?.operation ?? '?'}).`,
+        'Wait until that has ended: revivectl monitor.',
+      );
+    }
+    const pid = host.stuck.of(address);
+    if (pid !== undefined) {
+      throw new RevivedError(
+        'refused',
+        `Card ${address} is wedged: child ${pid} hangs in the kernel with it (D state).`,
+        'Nothing risky is done to it until that child returns; if it never does, reboot the host.',
+      );
+    }
+    const lease = leases.get(address);
+    if (lease === undefined || lease.state === 'stranded') return;
+    throw new RevivedError(
+      'refused',
+      `Card ${address} is ${lease.domain === '' ? 'taken by hand' : `with domain ${lease.domain}`}: nothing is reset or moved while somebody uses it.`,
+      lease.domain === ''
+        ? `Give it back first: revivectl return ${address}`
+        : `Stop domain ${lease.domain} first.`,
+    );
+  };
+
+  return {
+    manager: () => ({
+      version: parts.version,
+      ...parts.libvirtState(),
+      iommu: inventory().iommu === true,
+      runningJobs: jobs.running().length,
+    }),
+    cards() {
+      const all = sources();
+      const addresses = new Set([...all.inventory.cards.keys(), ...all.leases.keys()]);
+      return [...addresses].sort().flatMap((address) => cardView(address, all) ?? []);
+    },
+    domains: () =>
+      domains.all().map((domain) => {
+        const lent = leases.all().filter((lease) => lease.uuid === domain.uuid);
+        const cards = new Set([...lent.map((lease) => lease.card), ...domain.cards]);
+        return { ...domain, cards: [...cards].sort() };
+      }),
+    jobs: () => jobs.all(),
+    onChange(listener) {
+      if (listeners.size >= maxListeners) {
+        throw new RevivedError('limit-exceeded', 'Too many listeners.');
+      }
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    hook: (call) => guests.hook(call),
+    async plan(domain, operation) {
+      const known = parts.readDomain(await parts.fetchXml(domain, true));
+      if (operation === 'return') {
+        const own = leases.all().filter((lease) => lease.uuid === known.uuid);
+        return planReturnView(known.name, own, config());
+      }
+      try {
+        return planView(known.name, guests.plan(known));
+      } catch (thrown) {
+        const refusal = sentence(asRevivedError(thrown));
+        return { domain: known.name, operation, refusal, notes: [], steps: [] };
+      }
+    },
+    reset(address, rung, requestedBy) {
+      const card = cardOrThrow(address);
+      if (rung !== null && !isRungName(rung)) {
+        throw new RevivedError(
+          'invalid-argument',
+          `There is no rung "${rung}".`,
+          `See the ladder in: revivectl show ${address}`,
+        );
+      }
+      refuseInUse(address);
+      return started(handover.reset(card, rung === null ? null : [rung], requestedBy));
+    },
+    take(address, requestedBy) {
+      const card = cardOrThrow(address);
+      refuseInUse(address);
+      const { cards } = planPrepare({
+        domain: '(by hand)',
+        uuid: '',
+        requested: card.functions.map((fn) => fn.address),
+        inventory: readInventory(host.paths.sys),
+        leases: leases.all(),
+        config: config(),
+        reviveMs: 0,
+      });
+      const moving = cards.map((one) => one.card);
+      return started(handover.take(moving, { domain: '', uuid: '' }, requestedBy));
+    },
+    giveBack(address, requestedBy) {
+      cardOrThrow(address);
+      const lease = leases.get(address);
+      if (lease === undefined)
+        throw new RevivedError('refused', `Card ${address} is at home already.`);
+      const domain = domains.all().find((one) => lease.uuid !== '' && one.uuid === lease.uuid);
+      if (domain !== undefined && domain.state !== 'shutoff' && domain.state !== 'crashed') {
+        throw new RevivedError(
+          'refused',
+          `Card ${address} is with domain ${lease.domain}, which is ${domain.state}.`,
+          'Stop the domain; the card then comes home by itself.',
+        );
+      }
+      return started(handover.giveBack(address, requestedBy));
+    },
+    cancel: (id) => jobs.cancel(id),
+    async check(address) {
+      const verdict = await checkCard(host, cardOrThrow(address));
+      health.set(address, verdict);
+      cardChanged(address);
+      return verdict;
+    },
+    history: (limit) => journal.jobs(Math.max(1, Math.min(1000, limit))),
+    reload: () => parts.reload(),
+    onDomains(list) {
+      guests.onDomains(list);
+      tell({ kind: 'manager' });
+    },
+    onNews: (news) => guests.onNews(news),
+    onLibvirtState: () => tell({ kind: 'manager' }),
+    onFreed(card) {
+      host.log.warn({ card }, 'A child that hung in the kernel with this card has returned');
+      cardChanged(card);
+    },
+    async checkAll() {
+      for (const card of inventory().cards.values()) {
+        const lent = leases.get(card.address) !== undefined;
+        if (!(isInteresting(card) || lent) || handover.busy(card.address)) continue;
+        health.set(card.address, await checkCard(host, card));
+        tell({ kind: 'card', address: card.address });
+      }
+    },
+    async settle(ms) {
+      await waitFor(() => (jobs.running().length === 0 ? true : undefined), ms, 50);
+    },
+  };
+}

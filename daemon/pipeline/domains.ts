@@ -1,0 +1,66 @@
+/** What is known of libvirt's domains, from hooks, events and listings; never asked for while a hook waits. */
+import type { CardAddress } from '../pci/address.ts';
+import type { DomainView } from './service.ts';
+
+export interface KnownDomain {
+  readonly uuid: string;
+  readonly name: string;
+  /** libvirt's words: running, paused, shutoff, crashed, ... */
+  readonly state: string;
+  readonly running: boolean;
+}
+
+export type DomainNews =
+  | { readonly kind: 'state'; readonly uuid: string; readonly name: string; readonly state: string }
+  | { readonly kind: 'defined'; readonly uuid: string; readonly name: string }
+  | { readonly kind: 'undefined'; readonly uuid: string }
+  /** A device was plugged in or out: the live XML has changed. */
+  | { readonly kind: 'devices'; readonly uuid: string };
+
+export interface DomainBook {
+  all(): readonly DomainView[];
+  replace(domains: readonly KnownDomain[]): void;
+  /** State undefined: keep what is known. */
+  setState(uuid: string, name: string, state: string | undefined): void;
+  setCards(uuid: string, cards: readonly CardAddress[], name?: string): void;
+  remove(uuid: string): void;
+}
+
+/** libvirt's own limit for a listing is 16384. */
+const maxDomains = 16384;
+
+/** An empty book; `onChange` hears of each domain that changed. */
+export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
+  const domains = new Map<string, DomainView>();
+  const put = (view: DomainView): void => {
+    if (!domains.has(view.uuid) && domains.size >= maxDomains) return;
+    domains.set(view.uuid, view);
+    onChange(view.uuid);
+  };
+  return {
+    all: () => [...domains.values()],
+    replace(list) {
+      const kept = new Set(list.map((domain) => domain.uuid));
+      for (const { uuid } of domains.values()) {
+        if (kept.has(uuid)) continue;
+        domains.delete(uuid);
+        onChange(uuid);
+      }
+      for (const { uuid, name, state } of list) {
+        put({ uuid, name, state, cards: domains.get(uuid)?.cards ?? [] });
+      }
+    },
+    setState(uuid, name, state) {
+      const old = domains.get(uuid);
+      put({ uuid, name, state: state ?? old?.state ?? 'shutoff', cards: old?.cards ?? [] });
+    },
+    setCards(uuid, cards, name) {
+      const old = domains.get(uuid);
+      if (old === undefined && name === undefined) return;
+      put({ uuid, name: old?.name ?? name ?? '', state: old?.state ?? 'shutoff', cards });
+    },
+    remove(uuid) {
+      if (domains.delete(uuid)) onChange(uuid);
+    },
+  };
+}

@@ -1,0 +1,223 @@
+/**
+ * What guests do to cards: hooks and libvirt events, each of which may come late, twice or not at all (facts/libvirt.md
+ * 1.4). Every handler is idempotent: it compares the leases with what it is told and does what is missing.
+ */
+import type { Config } from '../config/config.ts';
+import { withDeadline } from '../deadline.ts';
+import { asRevivedError, RevivedError } from '../errors.ts';
+import type { Host } from '../host/host.ts';
+import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
+import { companions, readInventory } from '../pci/inventory.ts';
+import type { DomainBook, DomainNews, KnownDomain } from './domains.ts';
+import type { Handover } from './handover.ts';
+import { type Lease, type LeaseBook, readHome } from './lease.ts';
+import { type PreparePlan, planPrepare } from './plan.ts';
+import type { HookCall } from './service.ts';
+
+/** What a domain's XML says, as far as cards are concerned. */
+export interface DomainConfig {
+  readonly name: string;
+  readonly uuid: string;
+  /** Functions passed by `<hostdev type='pci'>`. */
+  readonly functions: readonly FunctionAddress[];
+}
+
+export interface GuestParts {
+  readonly host: Host;
+  readonly leases: LeaseBook;
+  readonly handover: Handover;
+  readonly domains: DomainBook;
+  readonly config: () => Config;
+  readonly readDomain: (xml: string) => DomainConfig;
+  /** XML by name or uuid from libvirt; never used for a hook (invariant 1). */
+  readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
+  readonly onCard: (card: CardAddress) => void;
+}
+
+export interface Guests {
+  hook(call: HookCall): Promise<void>;
+  /** The plan for a domain's start. Throws the refusal. */
+  plan(domain: DomainConfig): PreparePlan;
+  /** Everything that libvirt has, after each (re)connect. */
+  onDomains(domains: readonly KnownDomain[]): void;
+  onNews(news: DomainNews): void;
+}
+
+/** libvirt goes on only after `stopped`, so what we do in it is short (invariant 2). */
+const stoppedBudgetMs = 5000;
+/** On top of the configured waits, for the steps themselves. */
+const prepareSlackMs = 20_000;
+
+/** Builds the handlers. */
+export function createGuests(parts: GuestParts): Guests {
+  const { host, leases, handover, domains, config } = parts;
+  const leasesOf = (uuid: string): readonly Lease[] =>
+    leases.all().filter((lease) => lease.uuid === uuid);
+  const cardsOf = (domain: DomainConfig): readonly CardAddress[] => [
+    ...new Set(domain.functions.map(cardOf)),
+  ];
+  const quietly = (ended: Promise<void>): void => {
+    ended.catch(() => undefined); // its job and the log tell
+  };
+
+  const plan = (domain: DomainConfig): PreparePlan =>
+    planPrepare({
+      domain: domain.name,
+      uuid: domain.uuid,
+      requested: domain.functions,
+      inventory: readInventory(host.paths.sys),
+      leases: leases.all(),
+      config: config(),
+      reviveMs: config().prepareReviveSeconds * 1000,
+    });
+
+  /** The one hook that blocks, with a bound. Waits for a return of the same card that still runs. */
+  const prepare = async (domain: DomainConfig): Promise<void> => {
+    if (config().unmanagedDomains.has(domain.name)) return;
+    const { cards: planned, notes } = plan(domain);
+    for (const note of notes) host.log.info({ domain: domain.name }, note);
+    if (planned.length === 0) return;
+    const cards = planned.map(({ card }) => card);
+    const holder = { domain: domain.name, uuid: domain.uuid };
+    const { ended } = handover.take(cards, holder, 'hook prepare');
+    const limit = (config().prepareReviveSeconds + config().holdersSeconds) * 1000 + prepareSlackMs;
+    const names = cards.map((card) => card.address).join(', ');
+    try {
+      await withDeadline(ended, limit, `Handing over ${names}`);
+    } catch (thrown) {
+      const error = asRevivedError(thrown);
+      if (error.code !== 'timed-out') throw error;
+      // The job goes on; what it takes later goes home again when libvirt says `release` for the refused start.
+      throw new RevivedError(
+        'busy',
+        `${error.message} The work goes on in the background.`,
+        'See revivectl status, then start the domain again.',
+      );
+    }
+  };
+
+  /** Only for cards that libvirt bound itself: it rebinds them right after (invariant 2). */
+  const stopped = async (uuid: string): Promise<void> => {
+    const adopted = leasesOf(uuid).filter((lease) => lease.boundBy === 'libvirt');
+    const revived = adopted.map(
+      (lease) => handover.reviveOnly(lease.card, stoppedBudgetMs, 'hook stopped').ended,
+    );
+    const all = Promise.allSettled(revived).then(() => undefined);
+    await withDeadline(all, stoppedBudgetMs, 'Reviving the cards').catch(() => undefined); // libvirt must go on
+  };
+
+  /** The guest is gone: its cards come home, in the background. */
+  const released = (uuid: string, requestedBy: string): void => {
+    for (const lease of leasesOf(uuid)) {
+      if (lease.state === 'lent' || lease.state === 'taking') {
+        quietly(handover.giveBack(lease.card, requestedBy).ended);
+      }
+    }
+  };
+
+  /** A running domain with cards that we did not hand over: libvirt bound them while we were away. */
+  const adopt = async (domain: DomainConfig): Promise<void> => {
+    if (config().unmanagedDomains.has(domain.name)) return;
+    const there = readInventory(host.paths.sys);
+    for (const address of cardsOf(domain)) {
+      const card = there.cards.get(address);
+      if (card === undefined || leases.get(address) !== undefined || handover.busy(address))
+        continue;
+      const wanted = new Set(domain.functions.filter((fn) => cardOf(fn) === address));
+      const moving = { ...card, functions: companions(card, wanted) };
+      // Drivers stay as they are found: libvirt gives back what it took, and leaves the rest where it is.
+      await leases.set({
+        card: address,
+        domain: domain.name,
+        uuid: domain.uuid,
+        since: Date.now() * 1000,
+        state: 'lent',
+        boundBy: 'libvirt',
+        home: { ...readHome(host.paths.sys, moving), power: [] },
+        reason: '',
+      });
+      host.log.info(
+        { domain: domain.name, card: address },
+        'Found the card with a running domain: libvirt handed it over and will give it back itself',
+      );
+      parts.onCard(address);
+    }
+  };
+
+  const learn = async (uuid: string, running: boolean): Promise<void> => {
+    try {
+      const known = parts.readDomain(await parts.fetchXml(uuid, !running));
+      domains.setCards(uuid, cardsOf(known));
+      if (running) await adopt(known);
+    } catch (thrown) {
+      const why = asRevivedError(thrown).message;
+      host.log.debug({ uuid, why }, 'The XML of a domain could not be read, ignoring');
+    }
+  };
+
+  return {
+    plan,
+    async hook(call) {
+      const domain = parts.readDomain(call.xml);
+      if (domain.name !== call.domain) {
+        throw new RevivedError(
+          'invalid-argument',
+          `The XML is that of domain "${domain.name}", not of "${call.domain}".`,
+          'Hook call and XML must belong together: this is no call of libvirt.',
+        );
+      }
+      switch (call.operation) {
+        case 'prepare':
+          domains.setCards(domain.uuid, cardsOf(domain), domain.name);
+          return prepare(domain);
+        case 'started':
+        case 'reconnect':
+          domains.setState(domain.uuid, domain.name, 'running');
+          domains.setCards(domain.uuid, cardsOf(domain));
+          return adopt(domain);
+        case 'stopped':
+          return stopped(domain.uuid);
+        case 'release':
+          domains.setState(domain.uuid, domain.name, 'shutoff');
+          return released(domain.uuid, 'hook release');
+        default:
+          throw new RevivedError(
+            'invalid-argument',
+            `"${call.operation}" is no operation of libvirt's qemu hook that revived serves.`,
+            'Known: prepare, started, stopped, release, reconnect.',
+          );
+      }
+    },
+    onDomains(list) {
+      domains.replace(list);
+      const running = new Set(list.filter((one) => one.running).map((one) => one.uuid));
+      for (const lease of leases.all()) {
+        if (lease.uuid === '' || lease.state === 'stranded' || handover.busy(lease.card)) continue;
+        if (!running.has(lease.uuid)) {
+          quietly(handover.giveBack(lease.card, 'its domain was found stopped').ended);
+        } else if (lease.state !== 'lent') {
+          quietly(leases.set({ ...lease, state: 'lent' }));
+        }
+      }
+      for (const domain of list) quietly(learn(domain.uuid, domain.running));
+    },
+    onNews(news) {
+      switch (news.kind) {
+        case 'state':
+          domains.setState(news.uuid, news.name, news.state);
+          if (news.state === 'shutoff') released(news.uuid, 'libvirt event stopped');
+          else if (news.state === 'running') quietly(learn(news.uuid, true));
+          return;
+        case 'defined':
+          domains.setState(news.uuid, news.name, undefined);
+          quietly(learn(news.uuid, false));
+          return;
+        case 'undefined':
+          return domains.remove(news.uuid);
+        case 'devices':
+          quietly(learn(news.uuid, true));
+          return;
+      }
+    },
+  };
+}

@@ -1,0 +1,256 @@
+/**
+ * Handing cards over and taking them back, as jobs: one owner per card (its lock), the lease on disk before the first step
+ * and after the last one. Who asks, and why, is the desk's business.
+ */
+import type { Config } from '../config/config.ts';
+import { asRevivedError, type RevivedError, sentence } from '../errors.ts';
+import type { Host } from '../host/host.ts';
+import { createLock, type Lock } from '../host/lock.ts';
+import type { CardAddress } from '../pci/address.ts';
+import type { Health } from '../pci/health.ts';
+import { type Card, readInventory } from '../pci/inventory.ts';
+import type { RungName } from '../reset/rung.ts';
+import { checkCard } from '../reset/verify.ts';
+import type { Job, JobBook } from './job.ts';
+import type { Journal } from './journal.ts';
+import { cardFromHome, type Lease, type LeaseBook, readHome } from './lease.ts';
+import { detachSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
+import { LeftAsIsError, runSteps, UndoFailedError } from './runner.ts';
+
+export interface HandoverParts {
+  readonly host: Host;
+  readonly leases: LeaseBook;
+  readonly jobs: JobBook;
+  readonly journal: Journal;
+  readonly config: () => Config;
+  /** Hears of each new verdict. */
+  readonly onHealth: (card: CardAddress, health: Health) => void;
+  readonly onLease: (card: CardAddress) => void;
+}
+
+export interface Holder {
+  /** Both empty for a person. */
+  readonly domain: string;
+  readonly uuid: string;
+}
+
+export interface Handover {
+  /** True while a job works on the card or waits for it. */
+  busy(card: CardAddress): boolean;
+  /** Takes all cards, or none: a failure gives back those that were taken. Resolves when they are lent. */
+  take(cards: readonly Card[], holder: Holder, requestedBy: string): Started;
+  giveBack(card: CardAddress, requestedBy: string): Started;
+  reset(card: Card, order: readonly RungName[] | null, requestedBy: string): Started;
+  /** For a card that libvirt bound itself: revive it before libvirt rebinds it; rebinding is libvirt's (invariant 2). */
+  reviveOnly(card: CardAddress, budgetMs: number, requestedBy: string): Started;
+}
+
+export interface Started {
+  readonly job: number;
+  /** Settles with the job. */
+  readonly ended: Promise<void>;
+}
+
+/** Builds the handover over its parts. */
+export function createHandover(parts: HandoverParts): Handover {
+  const { host, leases, jobs, journal, config } = parts;
+  const locks = new Map<CardAddress, Lock>();
+  const lockOf = (card: CardAddress): Lock => {
+    const lock = locks.get(card) ?? createLock(`card ${card}`);
+    locks.set(card, lock);
+    return lock;
+  };
+  const setLease = async (lease: Lease): Promise<void> => {
+    await leases.set(lease);
+    parts.onLease(lease.card);
+  };
+  const dropLease = async (card: CardAddress): Promise<void> => {
+    await leases.drop(card);
+    parts.onLease(card);
+  };
+  const recheck = async (card: Card): Promise<void> => {
+    parts.onHealth(card.address, await checkCard(host, card));
+  };
+
+  /** Runs `work` as a job that owns the cards; ends the job and its journal entry whatever happens. */
+  const start = (
+    operation: 'prepare' | 'return' | 'reset' | 'take',
+    subject: string,
+    cards: readonly CardAddress[],
+    requestedBy: string,
+    work: (job: Job) => Promise<void>,
+  ): Started => {
+    const job = jobs.start(operation, subject, cards, requestedBy);
+    const owned = [...cards].sort().reduceRight<() => Promise<void>>(
+      (inner, card) => () => lockOf(card).run(inner),
+      () => work(job),
+    );
+    const ended = owned().then(
+      () => job.finish('done', ''),
+      (thrown: unknown) => {
+        const error = asRevivedError(thrown);
+        const state =
+          error.code === 'stuck' ? 'stuck' : error.code === 'cancelled' ? 'cancelled' : 'failed';
+        job.finish(state, sentence(error));
+        throw error;
+      },
+    );
+    const written = ended.finally(async () => {
+      await journal.append({ event: 'job', job: job.view });
+      if (jobs.running().length === 0) await journal.rotate();
+      logEnd(host, job);
+    });
+    written.catch(() => undefined); // whoever wants the outcome has `ended`; it is in the job and the log as well
+    return { job: job.id, ended: written };
+  };
+
+  const strand = (lease: Lease, error: RevivedError): Promise<void> =>
+    setLease({ ...lease, state: 'stranded', reason: sentence(error) });
+
+  const takeOne = async (card: Card, holder: Holder, job: Job): Promise<void> => {
+    // Read anew now that the card is ours: the job before this one may just have given it back.
+    const now = readInventory(host.paths.sys);
+    const current = refresh(card, now.functions);
+    const old = leases.get(card.address);
+    refuseForeignLease(old, holder);
+    const home = old?.home ?? readHome(host.paths.sys, current);
+    const lease: Lease = {
+      card: card.address,
+      ...holder,
+      since: Date.now() * 1000,
+      state: 'taking',
+      boundBy: 'revived',
+      home,
+      reason: '',
+    };
+    await setLease(lease);
+    const steps = takeSteps(current, config(), config().prepareReviveSeconds * 1000);
+    job.expect(steps.length);
+    try {
+      await runSteps(steps, { host, job, journal, onFailure: 'rollback' });
+      await setLease({ ...lease, state: 'lent' });
+    } catch (thrown) {
+      const error = asRevivedError(thrown);
+      // What is not undone, or was not at home before, stays on record: something has to be given back still.
+      if (old !== undefined || isLeftBehind(error)) await strand(lease, error);
+      else await dropLease(card.address);
+      throw error;
+    } finally {
+      await recheck(current);
+    }
+  };
+
+  const returnOne = async (
+    lease: Lease,
+    job: Job,
+    reset?: { readonly order: readonly RungName[] | null; readonly evenIfHealthy: boolean },
+  ): Promise<void> => {
+    const plan = planReturn(lease, config(), host.deadlines.reviveInBackground, reset);
+    job.expect(plan.revive.length + plan.giveBack.length);
+    try {
+      await runSteps(plan.revive, { host, job, journal, onFailure: 'stop' });
+      // What libvirt bound it has given back by now; the rest stays where it was found (invariant 2).
+      const giveBack = lease.boundBy === 'libvirt' ? [] : plan.giveBack;
+      await runSteps(giveBack, { host, job, journal, onFailure: 'go-on' });
+      await dropLease(lease.card);
+    } catch (thrown) {
+      const error = asRevivedError(thrown);
+      await strand(lease, error);
+      throw error;
+    } finally {
+      await recheck(cardFromHome(lease.card, lease.home));
+    }
+  };
+
+  return {
+    busy: (card) => locks.get(card)?.free === false,
+    take(cards, holder, requestedBy) {
+      const subject =
+        holder.domain === '' ? cards.map((card) => card.address).join(' ') : holder.domain;
+      const operation = holder.domain === '' ? 'take' : 'prepare';
+      const addresses = cards.map((card) => card.address);
+      return start(operation, subject, addresses, requestedBy, async (job) => {
+        const taken: CardAddress[] = [];
+        try {
+          for (const card of cards) {
+            await takeOne(card, holder, job);
+            taken.push(card.address);
+          }
+        } catch (thrown) {
+          for (const address of taken.reverse()) {
+            const lease = leases.get(address);
+            // The failure of the start is what is reported; a card that cannot go home is stranded and says so itself.
+            if (lease !== undefined) await returnOne(lease, job).catch(() => undefined);
+          }
+          throw thrown;
+        }
+      });
+    },
+    giveBack(card, requestedBy) {
+      return start('return', card, [card], requestedBy, async (job) => {
+        const lease = leases.get(card);
+        if (lease === undefined) return;
+        await setLease({ ...lease, state: 'returning' });
+        await returnOne(lease, job);
+      });
+    },
+    reset(card, order, requestedBy) {
+      return start('reset', card.address, [card.address], requestedBy, async (job) => {
+        const old = leases.get(card.address);
+        const current = refresh(card, readInventory(host.paths.sys).functions);
+        const lease: Lease = old ?? {
+          card: card.address,
+          domain: '',
+          uuid: '',
+          since: Date.now() * 1000,
+          state: 'resetting',
+          boundBy: 'revived',
+          home: readHome(host.paths.sys, current),
+          reason: '',
+        };
+        await setLease({ ...lease, state: 'resetting' });
+        if (old === undefined) {
+          try {
+            await runSteps(detachSteps(current), { host, job, journal, onFailure: 'rollback' });
+          } catch (thrown) {
+            const error = asRevivedError(thrown);
+            if (isLeftBehind(error)) await strand(lease, error);
+            else await dropLease(card.address);
+            throw error;
+          }
+        }
+        await returnOne(lease, job, { order, evenIfHealthy: true });
+      });
+    },
+    reviveOnly(card, budgetMs, requestedBy) {
+      return start('return', card, [card], requestedBy, async (job) => {
+        const lease = leases.get(card);
+        if (lease === undefined) return;
+        const plan = planReturn(lease, config(), budgetMs);
+        await runSteps(plan.revive, { host, job, journal, onFailure: 'stop' });
+      });
+    },
+  };
+}
+
+function isLeftBehind(error: RevivedError): boolean {
+  return (
+    error instanceof UndoFailedError || error instanceof LeftAsIsError || error.code === 'stuck'
+  );
+}
+
+function refresh(card: Card, functions: ReadonlyMap<string, Card['functions'][number]>): Card {
+  return {
+    ...card,
+    functions: card.functions.map(
+      (fn) => functions.get(fn.address) ?? { ...fn, driver: undefined },
+    ),
+  };
+}
+
+function logEnd(host: Host, job: Job): void {
+  const { id, operation, subject, state, error, startedUsec, finishedUsec } = job.view;
+  const fields = { job: id, ms: Math.round((finishedUsec - startedUsec) / 1000) };
+  if (state === 'done') host.log.info(fields, `${operation} of ${subject}: done`);
+  else host.log.warn(fields, `${operation} of ${subject}: ${state}: ${error}`);
+}

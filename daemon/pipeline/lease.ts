@@ -1,0 +1,223 @@
+/**
+ * Leases: who has a card, since when, and what to give back. Kept in /run/revived/leases.json (RuntimeDirectoryPreserve),
+ * so that a restarted daemon knows; read with suspicion, because a card is moved on the strength of it.
+ */
+import { readWhole, writeWhole } from '../host/atomic-file.ts';
+import {
+  type CardAddress,
+  type FunctionAddress,
+  isCardAddress,
+  isFunctionAddress,
+} from '../pci/address.ts';
+import { deviceDirectory } from '../pci/device.ts';
+import type { Card } from '../pci/inventory.ts';
+import { readAttribute } from '../sysfs/read.ts';
+
+/** What a function was before we touched it. */
+export interface HomeFunction {
+  readonly address: FunctionAddress;
+  /** `1002:731f`, to see that it is still the same device. */
+  readonly id: string;
+  readonly classCode: string;
+  readonly group: string | null;
+  readonly driver: string | null;
+  /** driver_override as the owner had set it; empty for none. */
+  readonly override: string;
+}
+
+/** A power setting before we pinned it: a sysfs file and its value. */
+export interface PowerSetting {
+  readonly device: FunctionAddress;
+  readonly attribute: 'power/control' | 'd3cold_allowed';
+  readonly value: string;
+}
+
+export interface Home {
+  readonly functions: readonly HomeFunction[];
+  /** Bridges above the card, nearest first: known even when the card is lost. */
+  readonly ports: readonly FunctionAddress[];
+  readonly power: readonly PowerSetting[];
+}
+
+export interface Lease {
+  readonly card: CardAddress;
+  /** Name and uuid of the domain; both empty when a person took the card. */
+  readonly domain: string;
+  readonly uuid: string;
+  /** Microseconds since the epoch. */
+  readonly since: number;
+  readonly state: 'taking' | 'lent' | 'returning' | 'resetting' | 'stranded';
+  /** Who bound it: libvirt did when we were down; it then also gives back (invariant 2). */
+  readonly boundBy: 'revived' | 'libvirt';
+  readonly home: Home;
+  /** Why it is stranded; empty otherwise. */
+  readonly reason: string;
+}
+
+const powerAttributes = ['power/control', 'd3cold_allowed'] as const;
+const maxFileBytes = 4 * 1024 * 1024;
+
+/** What is there now, to be given back later. `functions` are those that will move. */
+export function readHome(sys: string, card: Card): Home {
+  const devices = [...card.functions.map((fn) => fn.address), ...card.ports];
+  return {
+    functions: card.functions.map((fn) => ({
+      address: fn.address,
+      id: `${fn.vendor ?? '????'}:${fn.device ?? '????'}`,
+      classCode: fn.classCode ?? '',
+      group: fn.group ?? null,
+      driver: fn.driver ?? null,
+      override: overrideOf(sys, fn.address),
+    })),
+    ports: card.ports,
+    power: devices.flatMap((device) =>
+      powerAttributes.flatMap((attribute) => {
+        const value = readAttribute(`${deviceDirectory(sys, device)}/${attribute}`);
+        return value === undefined ? [] : [{ device, attribute, value }];
+      }),
+    ),
+  };
+}
+
+/** The card as it was when it left home: what a check must find again. */
+export function cardFromHome(address: CardAddress, home: Home): Card {
+  return {
+    address,
+    ports: home.ports,
+    functions: home.functions.map((fn) => ({
+      address: fn.address,
+      vendor: fn.id.split(':')[0],
+      device: fn.id.split(':')[1],
+      classCode: fn.classCode,
+      driver: fn.driver ?? undefined,
+      group: fn.group ?? undefined,
+      ports: home.ports,
+      virtual: false,
+    })),
+  };
+}
+
+/** driver_override as text; `(null)` and a missing file are empty. */
+export function overrideOf(sys: string, address: FunctionAddress): string {
+  const value = readAttribute(`${deviceDirectory(sys, address)}/driver_override`);
+  return value === undefined || value === '(null)' ? '' : value;
+}
+
+/** The leases of this host, in memory and on disk. Every change is on disk before `set` and `drop` resolve. */
+export interface LeaseBook {
+  get(card: CardAddress): Lease | undefined;
+  all(): readonly Lease[];
+  set(lease: Lease): Promise<void>;
+  drop(card: CardAddress): Promise<void>;
+}
+
+/** Opens the book. Entries that are not ours or not whole are left out and reported through `onBad`. */
+export async function openLeases(path: string, onBad: (why: string) => void): Promise<LeaseBook> {
+  const leases = new Map<CardAddress, Lease>();
+  for (const lease of await readLeases(path, onBad)) leases.set(lease.card, lease);
+  let writing: Promise<void> = Promise.resolve();
+  const save = (): Promise<void> => {
+    const write = () =>
+      writeWhole(path, JSON.stringify({ version: 1, leases: [...leases.values()] }));
+    writing = writing.then(write, write);
+    return writing;
+  };
+  return {
+    get: (card) => leases.get(card),
+    all: () => [...leases.values()],
+    set(lease) {
+      leases.set(lease.card, lease);
+      return save();
+    },
+    drop(card) {
+      leases.delete(card);
+      return save();
+    },
+  };
+}
+
+async function readLeases(path: string, onBad: (why: string) => void): Promise<readonly Lease[]> {
+  try {
+    const text = await readWhole(path, maxFileBytes);
+    if (text === undefined) return [];
+    const file: unknown = JSON.parse(text);
+    if (!isRecord(file) || file['version'] !== 1 || !Array.isArray(file['leases'])) {
+      onBad(`${path} is not a lease file of this version; it is ignored`);
+      return [];
+    }
+    return file['leases'].flatMap((entry: unknown) => {
+      if (isLease(entry)) return [entry];
+      onBad(`an entry of ${path} is not a lease; it is ignored`);
+      return [];
+    });
+  } catch (error) {
+    onBad(
+      `${path} cannot be read (${error instanceof Error ? error.message : String(error)}); it is ignored`,
+    );
+    return [];
+  }
+}
+
+const states: readonly string[] = [
+  'taking',
+  'lent',
+  'returning',
+  'resetting',
+  'stranded',
+] satisfies Lease['state'][];
+// Driver names end up in sysfs files: letters, digits, dash and underscore only.
+const driverName = /^[A-Za-z0-9_-]{0,64}$/;
+
+function isLease(entry: unknown): entry is Lease {
+  return (
+    isRecord(entry) &&
+    text(entry['card']) &&
+    isCardAddress(entry['card']) &&
+    text(entry['domain']) &&
+    text(entry['uuid']) &&
+    typeof entry['since'] === 'number' &&
+    text(entry['state']) &&
+    states.includes(entry['state']) &&
+    (entry['boundBy'] === 'revived' || entry['boundBy'] === 'libvirt') &&
+    text(entry['reason']) &&
+    isHome(entry['home'])
+  );
+}
+
+function isHome(home: unknown): home is Home {
+  if (!isRecord(home) || !Array.isArray(home['functions']) || !Array.isArray(home['power']))
+    return false;
+  const functions = home['functions'].every(
+    (fn: unknown) =>
+      isRecord(fn) &&
+      text(fn['address']) &&
+      isFunctionAddress(fn['address']) &&
+      text(fn['id']) &&
+      text(fn['classCode']) &&
+      (fn['group'] === null || (text(fn['group']) && /^[0-9]{1,9}$/.test(fn['group']))) &&
+      (fn['driver'] === null || (text(fn['driver']) && driverName.test(fn['driver']))) &&
+      text(fn['override']) &&
+      driverName.test(fn['override']),
+  );
+  const power = home['power'].every(
+    (setting: unknown) =>
+      isRecord(setting) &&
+      text(setting['device']) &&
+      isFunctionAddress(setting['device']) &&
+      powerAttributes.some((attribute) => attribute === setting['attribute']) &&
+      text(setting['value']) &&
+      /^(on|auto|[01])$/.test(setting['value']),
+  );
+  const ports =
+    Array.isArray(home['ports']) &&
+    home['ports'].every((port: unknown) => text(port) && isFunctionAddress(port));
+  return functions && power && ports;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function text(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 4096;
+}

@@ -1,0 +1,154 @@
+/**
+ * Runs a plan: survey, intent on disk, step, outcome on disk, next. When a step of an all-or-nothing plan fails, what was
+ * done is undone in reverse, the failed step first (but not for a dead card, see LeftAsIsError); an undo that fails is recorded and the rest is still undone.
+ */
+import { asRevivedError, RevivedError } from '../errors.ts';
+import type { Host } from '../host/host.ts';
+import type { Job } from './job.ts';
+import type { Journal } from './journal.ts';
+import {
+  type Step,
+  type StepArgs,
+  type StepContext,
+  type StepExecutor,
+  type StepName,
+  stepTitle,
+  type UndoData,
+} from './step.ts';
+import { executors } from './steps/index.ts';
+
+export interface RunOptions {
+  readonly host: Host;
+  readonly job: Job;
+  readonly journal: Journal;
+  /**
+   * rollback: stop at the first failure and undo. stop: stop, undo nothing (what is done is right as far as it goes).
+   * go-on: do the rest all the same and report the first failure at the end.
+   */
+  readonly onFailure: 'rollback' | 'stop' | 'go-on';
+}
+
+interface Done {
+  readonly index: number;
+  readonly step: Step;
+  readonly undo: UndoData;
+}
+
+/** Runs the steps in order. Rejects with the first failure; its message names what was and what could not be undone. */
+export async function runSteps(steps: readonly Step[], options: RunOptions): Promise<void> {
+  const done: Done[] = [];
+  let failure: RevivedError | undefined;
+  for (const [index, step] of steps.entries()) {
+    try {
+      if (options.job.signal.aborted) throw new RevivedError('cancelled', 'It was cancelled.');
+      await runOne(index, step, options, done);
+    } catch (thrown) {
+      const error = asRevivedError(thrown);
+      failure ??= error;
+      if (options.onFailure === 'rollback' && step.step === 'revive') {
+        throw new LeftAsIsError(error.code, error.message, error.advice, { cause: error });
+      }
+      if (options.onFailure === 'rollback') {
+        const failed = await undoAll(done, options);
+        throw failed.length === 0 ? error : withUndoFailures(error, failed);
+      }
+      if (options.onFailure === 'stop') throw error;
+    }
+  }
+  if (failure !== undefined) throw failure;
+}
+
+async function runOne(index: number, step: Step, options: RunOptions, done: Done[]): Promise<void> {
+  const { host, job, journal } = options;
+  const end = job.begin(stepTitle(step));
+  try {
+    const undo = surveyOf(step, host);
+    const entry = { job: job.id, index, step, undo };
+    await journal.append({ event: 'intent', ...entry, detail: '' });
+    done.push({ index, step, undo });
+    try {
+      const detail = await perform(step, contextOf(options));
+      await journal.append({ event: 'done', ...entry, detail });
+      end('done', detail);
+    } catch (thrown) {
+      await journal.append({ event: 'failed', ...entry, detail: asRevivedError(thrown).message });
+      throw thrown;
+    }
+  } catch (thrown) {
+    end('failed', asRevivedError(thrown).message);
+    throw thrown;
+  }
+}
+
+async function undoAll(done: readonly Done[], options: RunOptions): Promise<readonly string[]> {
+  const { job, journal } = options;
+  const failed: string[] = [];
+  for (const { index, step, undo } of done.toReversed()) {
+    const text = describe(step).undo;
+    if (text === '') continue;
+    const end = job.begin(`undo ${stepTitle(step)}`);
+    const entry = { job: job.id, index, step, undo };
+    await journal.append({ event: 'undo', ...entry, detail: '' });
+    try {
+      await takeBack(step, undo, contextOf(options));
+      await journal.append({ event: 'undone', ...entry, detail: '' });
+      end('undone', text);
+    } catch (thrown) {
+      const why = asRevivedError(thrown).message;
+      failed.push(`${stepTitle(step)} (${why})`);
+      await journal.append({ event: 'undo-failed', ...entry, detail: why });
+      end('undo-failed', why);
+    }
+  }
+  return failed;
+}
+
+/**
+ * The card is dead and could not be revived. Nothing is undone: binding a host driver to a dead card can hang or crash the
+ * host (facts/kernel.md 1, "block forever"); it stays where it is until somebody revives it.
+ */
+export class LeftAsIsError extends RevivedError {}
+
+/** An error of a rollback that left something behind. */
+export class UndoFailedError extends RevivedError {}
+
+function withUndoFailures(error: RevivedError, failed: readonly string[]): RevivedError {
+  const message = `${error.message} Could not be undone: ${failed.join('; ')}.`;
+  return new UndoFailedError(error.code, message, error.advice, { cause: error });
+}
+
+// Undoing goes on after a cancel: its waits must not see the aborted signal.
+function contextOf({ host, job }: RunOptions): StepContext {
+  return {
+    host,
+    signal: job.signal.aborted ? new AbortController().signal : job.signal,
+    onDetail: (name, state, ms, detail) => {
+      if (state !== 'running') job.note(name, state, ms, detail);
+    },
+  };
+}
+
+/** Detail, undo text and expected time of a step. */
+export function describe(step: Step) {
+  return withExecutor(step, (executor, args) => executor.describe(args));
+}
+
+function surveyOf(step: Step, host: Host): UndoData {
+  return withExecutor(step, (executor, args) => executor.survey(args, host));
+}
+
+function perform(step: Step, context: StepContext): Promise<string> {
+  return withExecutor(step, (executor, args) => executor.run(args, context));
+}
+
+function takeBack(step: Step, undo: UndoData, context: StepContext): Promise<void> {
+  return withExecutor(step, (executor, args) => executor.undo(args, undo, context));
+}
+
+// The one place where a step meets its executor.
+function withExecutor<K extends StepName, R>(
+  step: Step<K>,
+  use: (executor: StepExecutor<K>, args: StepArgs[K]) => R,
+): R {
+  return use(executors[step.step], step.args);
+}

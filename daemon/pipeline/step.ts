@@ -1,0 +1,86 @@
+/**
+ * Steps as data: a map from a step's name to its arguments, and what an executor of it must offer. A plan is a list of
+ * these; a step without an executor does not compile (steps/index.ts). A new step: one line here, one file, one line there.
+ */
+import type { Host } from '../host/host.ts';
+import type { CardAddress, FunctionAddress } from '../pci/address.ts';
+import type { Card } from '../pci/inventory.ts';
+import type { RungName } from '../reset/rung.ts';
+import type { PowerSetting } from './lease.ts';
+
+/** JSON only: arguments are written to the journal before the step is done. */
+export interface StepArgs {
+  /** Waits until no host program has the functions open. */
+  'wait-free': { readonly card: CardAddress; readonly functions: readonly FunctionAddress[] };
+  /** Waits until no process has the VFIO groups open. */
+  'wait-closed': { readonly card: CardAddress; readonly functions: readonly FunctionAddress[] };
+  'pin-power': { readonly card: CardAddress; readonly devices: readonly FunctionAddress[] };
+  'restore-power': { readonly card: CardAddress; readonly settings: readonly PowerSetting[] };
+  override: { readonly card: CardAddress; readonly fn: FunctionAddress; readonly driver: string };
+  unbind: { readonly card: CardAddress; readonly fn: FunctionAddress };
+  'bind-vfio': { readonly card: CardAddress; readonly fn: FunctionAddress };
+  /** driver null: leave it unbound. */
+  'bind-home': {
+    readonly card: CardAddress;
+    readonly fn: FunctionAddress;
+    readonly driver: string | null;
+  };
+  'reset-method': {
+    readonly card: CardAddress;
+    readonly fn: FunctionAddress;
+    readonly methods: string;
+  };
+  /** Health check, and the ladder where it is due. */
+  revive: {
+    readonly card: CardAddress;
+    readonly known: Card;
+    readonly budgetMs: number;
+    readonly order: readonly RungName[] | null;
+    readonly evenIfHealthy: boolean;
+  };
+}
+
+export type StepName = keyof StepArgs;
+
+/** What a step must remember to undo itself; written to the journal with the intent. */
+export type UndoData = Readonly<Record<string, string | number | null>>;
+
+/** A step with its arguments; `Step<'unbind'>` is one kind of it. */
+export type Step<K extends StepName = StepName> = {
+  readonly [P in K]: { readonly step: P; readonly args: StepArgs[P] };
+}[K];
+
+export interface StepContext {
+  readonly host: Host;
+  readonly signal: AbortSignal;
+  /** Sub-steps that people should see as they happen (rungs). */
+  readonly onDetail: (
+    name: string,
+    state: 'running' | 'done' | 'failed',
+    ms: number,
+    detail: string,
+  ) => void;
+}
+
+export interface StepText {
+  readonly detail: string;
+  /** What undoes it, for people; empty when there is nothing to undo. */
+  readonly undo: string;
+  readonly expectedMs: number;
+}
+
+export interface StepExecutor<K extends StepName> {
+  /** For plans and dry runs; pure. */
+  describe(args: StepArgs[K]): StepText;
+  /** Reads what undo will need. Touches nothing. */
+  survey(args: StepArgs[K], host: Host): UndoData;
+  /** Does it and checks that it is done; returns what was seen. Rejects with a RevivedError. */
+  run(args: StepArgs[K], context: StepContext): Promise<string>;
+  /** Takes it back; must be right whether `run` ended, failed half-way or never began. */
+  undo(args: StepArgs[K], undo: UndoData, context: StepContext): Promise<void>;
+}
+
+/** `unbind 0000:01:00.0`: how a step is called in records and messages. */
+export function stepTitle(step: Step): string {
+  return `${step.step} ${'fn' in step.args ? step.args.fn : step.args.card}`;
+}

@@ -1,0 +1,34 @@
+/**
+ * Gives a function back to the driver that it had: the override is aimed at that driver first, so that nobody else gets
+ * it in between, and is put back by the steps after this one (invariant 6).
+ */
+import { deviceDirectory } from '../../pci/device.ts';
+import { writeAttribute } from '../../sysfs/attribute.ts';
+import { present } from '../../sysfs/read.ts';
+import type { StepExecutor } from '../step.ts';
+import { driverOf, probe, unbindFrom } from './unbind.ts';
+
+/** A name that no driver has: keeps a function unbound. */
+const nobody = 'none';
+
+export const bindHome: StepExecutor<'bind-home'> = {
+  describe: ({ driver }) => ({
+    detail: driver === null ? 'leave it without a driver, as it was' : `give it back to ${driver}`,
+    undo: '',
+    expectedMs: driver === null ? 30 : 300,
+  }),
+  survey: ({ fn }, host) => ({ driver: driverOf(host, fn) ?? null }),
+  async run({ fn, driver }, { host }) {
+    const now = driverOf(host, fn);
+    if (now === (driver ?? undefined))
+      return driver === null ? 'it has no driver' : `${driver} has it`;
+    const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
+    await writeAttribute(host.io, path, `${driver ?? nobody}\n`, host.deadlines.attributeWrite);
+    if (now !== undefined) await unbindFrom(host, fn, now);
+    if (driver === null) return 'unbound';
+    if (!present(`${host.paths.sys}/bus/pci/drivers/${driver}`)) await host.loadModule(driver);
+    await probe(host, fn, driver);
+    return `${driver} has it`;
+  },
+  undo: async () => {},
+};

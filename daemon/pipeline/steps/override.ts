@@ -1,0 +1,39 @@
+/** driver_override: names the only driver that may have the function. Empty clears it. Never new_id (invariant 6). */
+import { RevivedError } from '../../errors.ts';
+import { deviceDirectory } from '../../pci/device.ts';
+import { writeAttribute } from '../../sysfs/attribute.ts';
+import { overrideOf } from '../lease.ts';
+import type { StepExecutor } from '../step.ts';
+
+export const override: StepExecutor<'override'> = {
+  describe: ({ driver }) => ({
+    detail: driver === '' ? 'free the choice of driver' : `allow ${driver} only`,
+    undo: 'the old driver_override',
+    expectedMs: 5,
+  }),
+  survey: ({ fn }, host) => ({ previous: overrideOf(host.paths.sys, fn) }),
+  async run({ fn, driver }, { host }) {
+    if (overrideOf(host.paths.sys, fn) !== driver) {
+      const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
+      await writeAttribute(host.io, path, `${driver}\n`, host.deadlines.attributeWrite);
+    }
+    const now = overrideOf(host.paths.sys, fn);
+    if (now !== driver) {
+      throw new RevivedError(
+        'failed',
+        `driver_override of ${fn} reads "${now}" after writing "${driver}".`,
+      );
+    }
+    return driver === '' ? 'cleared' : driver;
+  },
+  async undo({ fn }, undo, { host }) {
+    const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
+    await writeAttribute(
+      host.io,
+      path,
+      `${undo['previous'] ?? ''}\n`,
+      host.deadlines.attributeWrite,
+      ['ENOENT'],
+    );
+  },
+};

@@ -1,0 +1,42 @@
+/**
+ * Chooses the kernel's reset methods for a function before QEMU opens it, so that the kernel's own resets at open and
+ * close use them; written and read back (facts/kernel.md 1, reset_method).
+ */
+import { RevivedError } from '../../errors.ts';
+import { deviceDirectory } from '../../pci/device.ts';
+import { writeAttribute } from '../../sysfs/attribute.ts';
+import { readAttribute } from '../../sysfs/read.ts';
+import type { StepExecutor } from '../step.ts';
+
+export const resetMethod: StepExecutor<'reset-method'> = {
+  describe: ({ methods }) => ({
+    detail: `let the kernel reset it by: ${methods}`,
+    undo: 'the old reset_method',
+    expectedMs: 10,
+  }),
+  survey: ({ fn }, host) => ({
+    previous: readAttribute(`${deviceDirectory(host.paths.sys, fn)}/reset_method`) ?? null,
+  }),
+  async run({ fn, methods }, { host }) {
+    const path = `${deviceDirectory(host.paths.sys, fn)}/reset_method`;
+    await writeAttribute(host.io, path, `${methods}\n`, host.deadlines.attributeWrite);
+    const now = readAttribute(path) ?? '';
+    if (now !== methods && methods !== 'default') {
+      throw new RevivedError(
+        'failed',
+        `reset_method of ${fn} reads "${now}" after writing "${methods}".`,
+      );
+    }
+    return now;
+  },
+  async undo({ fn }, undo, { host }) {
+    const previous = undo['previous'];
+    if (typeof previous !== 'string') return;
+    const path = `${deviceDirectory(host.paths.sys, fn)}/reset_method`;
+    const back = await host.io.write(path, `${previous}\n`, host.deadlines.attributeWrite);
+    // A stale list (facts/kernel.md 0.1) is refused: probe the methods anew instead.
+    if (back.state === 'error') {
+      await writeAttribute(host.io, path, 'default', host.deadlines.attributeWrite, ['ENOENT']);
+    }
+  },
+};

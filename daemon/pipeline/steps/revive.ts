@@ -1,0 +1,43 @@
+/** The health check, and the ladder where it is due, as a step. Fails when the card is not alive afterwards. */
+import { RevivedError } from '../../errors.ts';
+import { revive } from '../../reset/revive.ts';
+import type { StepExecutor } from '../step.ts';
+
+export const reviveStep: StepExecutor<'revive'> = {
+  describe: ({ evenIfHealthy, order }) => ({
+    detail: `${evenIfHealthy ? 'reset the card' : 'check the card, and revive it if it is dead'}${order === null ? '' : ` (${order.join(', ')})`}`,
+    undo: '',
+    expectedMs: 60,
+  }),
+  survey: () => ({}),
+  async run({ known, budgetMs, order, evenIfHealthy, card }, { host, signal, onDetail }) {
+    const revival = await revive(host, known, {
+      budgetMs,
+      ...(order === null ? {} : { order }),
+      evenIfHealthy,
+      signal,
+      onRung(rung, record) {
+        if (record === undefined) onDetail(`rung ${rung}`, 'running', 0, '');
+        else
+          onDetail(
+            `rung ${rung}`,
+            record.state === 'healed' ? 'done' : 'failed',
+            record.ms,
+            record.detail,
+          );
+      },
+    });
+    const { after, gaveUp, rungs } = revival;
+    const evidence = after.evidence.join('; ');
+    if (gaveUp !== undefined) {
+      throw new RevivedError(
+        after.evidence.some((line) => line.includes('D state')) ? 'stuck' : 'failed',
+        `Card ${card} is ${after.state} and could not be brought back: ${gaveUp} (${evidence}).`,
+        `See revivectl show ${card}; a host reboot is what is left if no rung helps.`,
+      );
+    }
+    if (rungs.length === 0) return `${after.state}: ${evidence}`;
+    return `${revival.before.state} before (${revival.before.evidence.join('; ')}), ${after.state} after ${rungs.at(-1)?.rung}: ${evidence}`;
+  },
+  undo: async () => {},
+};

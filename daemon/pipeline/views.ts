@@ -1,0 +1,110 @@
+/** The views that people and tools see, made from inventory, leases, health and jobs. Pure. */
+import type { Config } from '../config/config.ts';
+import type { CardAddress } from '../pci/address.ts';
+import { deviceDirectory, idOf } from '../pci/device.ts';
+import { type Health, isConfigDead } from '../pci/health.ts';
+import { type Card, cardName, type Inventory, isInteresting } from '../pci/inventory.ts';
+import { ladderFor } from '../reset/ladder.ts';
+import { readResetFacts } from '../reset/rung.ts';
+import { readAttribute } from '../sysfs/read.ts';
+import { cardFromHome, type Lease } from './lease.ts';
+import { type PreparePlan, planReturn } from './plan.ts';
+import { describe } from './runner.ts';
+import type { CardState, CardView, JobView, PlanView, RungView } from './service.ts';
+import { stepTitle } from './step.ts';
+
+export interface CardSources {
+  readonly sys: string;
+  readonly inventory: Inventory;
+  readonly leases: ReadonlyMap<CardAddress, Lease>;
+  readonly health: ReadonlyMap<CardAddress, Health>;
+  readonly jobs: readonly JobView[];
+  readonly config: Config;
+}
+
+const unchecked: Health = { state: 'unknown', evidence: ['not checked yet'] };
+
+/** The view of one card; undefined when nothing is known of such a card. */
+export function cardView(address: CardAddress, sources: CardSources): CardView | undefined {
+  const lease = sources.leases.get(address);
+  const there = sources.inventory.cards.get(address);
+  const card = there ?? (lease === undefined ? undefined : cardFromHome(address, lease.home));
+  if (card === undefined) return undefined;
+  const health = sources.health.get(address) ?? unchecked;
+  const job = sources.jobs.find((one) => one.state === 'running' && one.cards.includes(address));
+  return {
+    address,
+    name: cardName(card),
+    functions: card.functions.map((fn) => ({
+      address: fn.address,
+      id: idOf(fn),
+      classCode: fn.classCode ?? '',
+      driver: there === undefined ? null : (fn.driver ?? null),
+      group: fn.group ?? null,
+    })),
+    groups: [...new Set(card.functions.flatMap((fn) => fn.group ?? []))],
+    ports: card.ports,
+    bootVga: card.functions.some((fn) => {
+      return readAttribute(`${deviceDirectory(sources.sys, fn.address)}/boot_vga`) === '1';
+    }),
+    interesting: lease !== undefined || isInteresting(card),
+    state: stateOf(lease),
+    health:
+      lease?.state === 'stranded'
+        ? { ...health, evidence: [...health.evidence, lease.reason] }
+        : health,
+    domain: lease === undefined || lease.domain === '' ? null : lease.domain,
+    leasedSince: lease?.since ?? 0,
+    ladder: ladderView(card, health, sources),
+    job: job?.id ?? null,
+  };
+}
+
+/** A plan as people see it before it is done. */
+export function planView(domain: string, plan: PreparePlan): PlanView {
+  return {
+    domain,
+    operation: 'prepare',
+    refusal: null,
+    notes: plan.notes,
+    steps: plan.cards.flatMap(({ card, steps }) =>
+      steps.map((step) => ({ name: stepTitle(step), card: card.address, ...describe(step) })),
+    ),
+  };
+}
+
+function ladderView(card: Card, health: Health, sources: CardSources): readonly RungView[] {
+  const { sys, inventory, config } = sources;
+  // Functions that are at home with a host driver are unbound before a rung: that is no reason to leave one out.
+  const asUnbound = readResetFacts(sys, card, inventory, isConfigDead(health));
+  const facts = {
+    ...asUnbound,
+    functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
+  };
+  return ladderFor(facts, config.cards.get(card.address)?.ladder).map((entry) => ({
+    rung: entry.rung.name,
+    available: entry.available,
+    reason: entry.reason,
+    expectedMs: entry.rung.expectedMs,
+    worstMs: entry.rung.worstMs,
+    reaches: entry.reaches,
+  }));
+}
+
+function stateOf(lease: Lease | undefined): CardState {
+  return lease === undefined ? 'home' : lease.state;
+}
+
+/** What would be done to give the cards of these leases back. */
+export function planReturnView(domain: string, leases: readonly Lease[], config: Config): PlanView {
+  const steps = leases.flatMap((lease) => {
+    const plan = planReturn(lease, config, 0);
+    return [...plan.revive, ...plan.giveBack].map((step) => ({
+      name: stepTitle(step),
+      card: lease.card,
+      ...describe(step),
+    }));
+  });
+  const notes = leases.length === 0 ? ['all cards of this domain are at home'] : [];
+  return { domain, operation: 'return', refusal: null, notes, steps };
+}

@@ -1,0 +1,124 @@
+/**
+ * Brings a card back to life: checks it, climbs the ladder until a check says that it is healthy, and never believes
+ * a return code (invariant 4). Facts are read anew before each rung, because each rung may change them.
+ */
+
+import { holdersOf, namesOf, vfioNodesOf } from '../host/holders.ts';
+import type { Host } from '../host/host.ts';
+import { type Health, isConfigDead } from '../pci/health.ts';
+import { type Card, readInventory } from '../pci/inventory.ts';
+import { ladderFor } from './ladder.ts';
+import { type RungName, readResetFacts, rungNames } from './rung.ts';
+import { checkCard } from './verify.ts';
+
+export interface RungRecord {
+  readonly rung: RungName;
+  readonly state: 'healed' | 'not-healed' | 'error' | 'stuck';
+  readonly ms: number;
+  /** The kernel's answer, the verdict and the kernel log lines, for people. */
+  readonly detail: string;
+}
+
+export interface ReviveOptions {
+  /** Time for all rungs together, in milliseconds; a rung that usually takes longer than what is left is not begun. */
+  readonly budgetMs: number;
+  /** Rungs to try, in order; default: the whole ladder. */
+  readonly order?: readonly RungName[];
+  /** Climb although the card is healthy: somebody asked for a reset. */
+  readonly evenIfHealthy?: boolean;
+  readonly signal?: AbortSignal;
+  /** Hears of each rung: before (no record) and after. */
+  readonly onRung?: (rung: RungName, record?: RungRecord) => void;
+}
+
+export interface Revival {
+  readonly before: Health;
+  readonly after: Health;
+  readonly rungs: readonly RungRecord[];
+  /** Why the ladder ended without a healthy card; undefined when it is healthy (or unknown and untouched). */
+  readonly gaveUp: string | undefined;
+}
+
+/** Most kernel log lines quoted per rung. */
+const maxLogLines = 6;
+
+/** Checks and, where it is due, revives. The card must be unbound from host drivers and nobody may have it open. */
+export async function revive(host: Host, card: Card, options: ReviveOptions): Promise<Revival> {
+  const before = await checkCard(host, card);
+  const due =
+    options.evenIfHealthy === true || !(before.state === 'healthy' || before.state === 'unknown');
+  if (!due) return { before, after: before, rungs: [], gaveUp: undefined };
+  const end = performance.now() + options.budgetMs;
+  const records: RungRecord[] = [];
+  let health = before;
+  for (const name of options.order ?? rungNames) {
+    const against = obstacle(host, card, options.signal);
+    if (against !== undefined) return { before, after: health, rungs: records, gaveUp: against };
+    const facts = readResetFacts(
+      host.paths.sys,
+      card,
+      readInventory(host.paths.sys),
+      isConfigDead(health),
+    );
+    const entry = ladderFor(facts, [name])[0];
+    if (entry === undefined || !entry.available) continue;
+    if (performance.now() + entry.rung.expectedMs > end) {
+      return { before, after: health, rungs: records, gaveUp: `no time was left for ${name}` };
+    }
+    options.onRung?.(name);
+    const cursor = host.kernelLog.cursor();
+    const start = performance.now();
+    const answer = await entry.rung.run(facts, host);
+    health =
+      answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card);
+    const needles = [...card.functions.map((fn) => fn.address), ...card.ports];
+    const record: RungRecord = {
+      rung: name,
+      state:
+        answer.state === 'stuck'
+          ? 'stuck'
+          : health.state === 'healthy'
+            ? 'healed'
+            : answer.state === 'error'
+              ? 'error'
+              : 'not-healed',
+      ms: Math.round(performance.now() - start),
+      detail: detailOf(answer.said, health, host.kernelLog.since(cursor, needles, maxLogLines)),
+    };
+    records.push(record);
+    options.onRung?.(name, record);
+    if (answer.state === 'stuck') {
+      return { before, after: health, rungs: records, gaveUp: `${name} hangs in the kernel` };
+    }
+    if (health.state === 'healthy')
+      return { before, after: health, rungs: records, gaveUp: undefined };
+  }
+  const tried = records.map((record) => record.rung).join(', ');
+  const gaveUp =
+    records.length === 0
+      ? 'no rung of the ladder can be done on this card here and now'
+      : `tried ${tried}; the card is still ${health.state}`;
+  return { before, after: health, rungs: records, gaveUp };
+}
+
+// What forbids the next rung whatever it is.
+function obstacle(host: Host, card: Card, signal: AbortSignal | undefined): string | undefined {
+  if (signal?.aborted === true) return 'it was cancelled';
+  const child = host.stuck.of(card.address);
+  if (child !== undefined) return `child ${child} hangs in the kernel with this card`;
+  const nodes = vfioNodesOf(
+    host.paths,
+    card.functions.map((fn) => fn.address),
+  );
+  const holders = holdersOf(host.paths.proc, nodes);
+  return holders.length === 0 ? undefined : `it is in use: ${namesOf(holders)}`;
+}
+
+function stuckHealth(card: Card, said: string): Health {
+  return { state: 'wedged', evidence: [`${card.address}: child in D state: ${said}`] };
+}
+
+function detailOf(said: string, health: Health, log: readonly string[]): string {
+  const verdict = `${health.state}: ${health.evidence.join('; ')}`;
+  return [said, verdict, ...log.map((line) => `kernel: ${line}`)].join(' | ');
+}

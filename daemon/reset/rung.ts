@@ -1,0 +1,128 @@
+/** What a rung is, and the facts that rungs are judged by. A new rung is one file in rungs/ and one line in ladder.ts. */
+
+import type { Host } from '../host/host.ts';
+import type { FunctionAddress } from '../pci/address.ts';
+import { deviceDirectory, isBridge } from '../pci/device.ts';
+import type { Card, Inventory } from '../pci/inventory.ts';
+import { present, readAttribute, readNames } from '../sysfs/read.ts';
+
+/** Names of the design, in the order in which they are tried when nothing else is known: mild to drastic. */
+export const rungNames = [
+  'device_specific',
+  'flr',
+  'af_flr',
+  'acpi',
+  'pm',
+  'bus',
+  'subordinate',
+  'remove-rescan',
+  'slot-power',
+] as const;
+export type RungName = (typeof rungNames)[number];
+
+export interface PortFacts {
+  readonly address: FunctionAddress;
+  readonly canResetSubordinate: boolean;
+  /** Functions below that are no bridges: what a reset of the secondary bus reaches. */
+  readonly below: readonly FunctionAddress[];
+}
+
+export interface ResetFacts {
+  readonly card: Card;
+  readonly functions: readonly {
+    readonly address: FunctionAddress;
+    /** Contents of reset_method; undefined where the file is missing. */
+    readonly methods: readonly string[] | undefined;
+    readonly driver: string | undefined;
+  }[];
+  /** Nearest first. */
+  readonly ports: readonly PortFacts[];
+  /** The hotplug slot with a power switch, if the platform has one for this card. */
+  readonly slot: { readonly directory: string; readonly power: string } | undefined;
+  /** Config space reads as all ones, or the functions are gone: what works through config space cannot work. */
+  readonly configDead: boolean;
+  /** No function is on the bus. */
+  readonly gone: boolean;
+}
+
+export type Assessment =
+  | { readonly available: true; readonly reaches: readonly FunctionAddress[] }
+  | { readonly available: false; readonly reason: string };
+
+export interface RungAnswer {
+  readonly state: 'done' | 'error' | 'stuck';
+  /** What the kernel answered, for people. It proves nothing (invariant 4). */
+  readonly said: string;
+}
+
+export interface Rung {
+  readonly name: RungName;
+  /** One clause for people: "resets the bus below the port, with all functions of the card". */
+  readonly does: string;
+  /** Usual and longest time in milliseconds (facts/kernel.md 9.3; a dead function with a PM capability: 70 s). */
+  readonly expectedMs: number;
+  readonly worstMs: number;
+  /** Pure: can it be done here and now, and what does it reach? */
+  assess(facts: ResetFacts): Assessment;
+  /** Does it. Never throws for what the kernel answers. */
+  run(facts: ResetFacts, host: Host): Promise<RungAnswer>;
+}
+
+/** Reads the facts for a card. Nothing of it blocks. */
+export function readResetFacts(
+  sys: string,
+  card: Card,
+  inventory: Inventory,
+  configDead: boolean,
+): ResetFacts {
+  return {
+    card,
+    functions: card.functions
+      .filter((fn) => inventory.functions.has(fn.address))
+      .map((fn) => ({
+        address: fn.address,
+        methods: readAttribute(`${deviceDirectory(sys, fn.address)}/reset_method`)
+          ?.split(' ')
+          .filter((method) => method !== ''),
+        driver: inventory.functions.get(fn.address)?.driver,
+      })),
+    ports: card.ports.map((address) => ({
+      address,
+      canResetSubordinate: present(`${deviceDirectory(sys, address)}/reset_subordinate`),
+      below: Array.from(inventory.functions.values())
+        .filter((fn) => !isBridge(fn) && fn.ports.includes(address))
+        .map((fn) => fn.address),
+    })),
+    slot: slotOf(sys, card),
+    configDead,
+    gone: !card.functions.some((fn) => inventory.functions.has(fn.address)),
+  };
+}
+
+/** Functions of `reached` that are not the card's own. */
+export function foreign(
+  facts: ResetFacts,
+  reached: readonly FunctionAddress[],
+): readonly FunctionAddress[] {
+  const own = new Set(facts.card.functions.map((fn) => fn.address));
+  return reached.filter((address) => !own.has(address));
+}
+
+/** The function that a host driver other than vfio's still runs, if any: nothing is reset under a live driver. */
+export function hostDriven(facts: ResetFacts): string | undefined {
+  const fn = facts.functions.find(
+    ({ driver }) => driver !== undefined && driver !== 'vfio-pci' && driver !== 'pci-stub',
+  );
+  return fn === undefined ? undefined : `${fn.address} is still run by ${fn.driver}`;
+}
+
+// Slot names mean nothing; `address` is DDDD:BB:DD of the slot (facts/kernel.md 1, slots).
+function slotOf(sys: string, card: Card): ResetFacts['slot'] {
+  for (const name of readNames(`${sys}/bus/pci/slots`) ?? []) {
+    const directory = `${sys}/bus/pci/slots/${name}`;
+    if (readAttribute(`${directory}/address`) !== card.address) continue;
+    const power = readAttribute(`${directory}/power`);
+    if (power !== undefined) return { directory, power };
+  }
+  return undefined;
+}

@@ -1,0 +1,88 @@
+/**
+ * Rungs that the kernel's reset_method knows by name: the method alone is written, then `reset`, then the old list.
+ * `reset_method` is a cache of probe time and lies for functions that have siblings (facts/kernel.md 0.1): each rung
+ * adds what it knows about that.
+ */
+import type { Host } from '../../host/host.ts';
+import type { FunctionAddress } from '../../pci/address.ts';
+import { deviceDirectory } from '../../pci/device.ts';
+import { readAttribute } from '../../sysfs/read.ts';
+import type { Assessment, ResetFacts, Rung, RungAnswer, RungName } from '../rung.ts';
+import { hostDriven } from '../rung.ts';
+
+interface MethodRung {
+  readonly name: RungName & string;
+  readonly does: string;
+  readonly expectedMs: number;
+  readonly worstMs: number;
+  /** True when the method is carried out through the card's own config space: useless when that is dead. */
+  readonly throughConfig: boolean;
+  /** A further reason against it. */
+  readonly unless?: (facts: ResetFacts) => string | undefined;
+}
+
+/** Builds the rung for one kernel method. */
+export function methodRung(method: MethodRung): Rung {
+  const having = (facts: ResetFacts) =>
+    facts.functions.filter((fn) => fn.methods?.includes(method.name)).map((fn) => fn.address);
+  return {
+    name: method.name,
+    does: method.does,
+    expectedMs: method.expectedMs,
+    worstMs: method.worstMs,
+    assess(facts): Assessment {
+      const no = (reason: string): Assessment => ({ available: false, reason });
+      if (facts.gone) return no('no function of the card is on the bus');
+      const reaches = having(facts);
+      if (reaches.length === 0) return no('the kernel offers it for no function of this card');
+      const against = method.unless?.(facts);
+      if (against !== undefined) return no(against);
+      if (method.throughConfig && facts.configDead) {
+        return no('it works through the config space of the card, which is dead');
+      }
+      const driven = hostDriven(facts);
+      if (driven !== undefined) return no(`${driven}: it must be unbound first`);
+      return { available: true, reaches };
+    },
+    async run(facts, host): Promise<RungAnswer> {
+      const said: string[] = [];
+      let state: RungAnswer['state'] = 'done';
+      for (const address of having(facts)) {
+        const answer = await resetBy(host, address, method.name, method.worstMs);
+        said.push(`${address}: ${answer.said}`);
+        if (answer.state !== 'done') state = answer.state;
+        if (answer.state === 'stuck') break;
+      }
+      return { state, said: said.join('; ') };
+    },
+  };
+}
+
+async function resetBy(
+  host: Host,
+  address: FunctionAddress,
+  method: string,
+  worstMs: number,
+): Promise<RungAnswer> {
+  const directory = deviceDirectory(host.paths.sys, address);
+  const file = `${directory}/reset_method`;
+  const limit = host.deadlines.attributeWrite;
+  const before = readAttribute(file) ?? '';
+  const chosen = await host.io.write(file, method, limit);
+  if (chosen.state === 'stuck')
+    return { state: 'stuck', said: `choosing ${method} never returned` };
+  if (chosen.state === 'error') {
+    return { state: 'error', said: `the kernel refuses the method (${chosen.errno})` };
+  }
+  const reset = await host.io.write(`${directory}/reset`, '1', worstMs);
+  if (reset.state === 'stuck') {
+    return { state: 'stuck', said: `did not return in ${worstMs / 1000} s (child ${reset.pid})` };
+  }
+  // The old list may hold a stale entry that the kernel now refuses: then all methods are probed anew.
+  const back = await host.io.write(file, before === '' ? '\n' : before, limit);
+  if (back.state === 'error') await host.io.write(file, 'default', limit);
+  const seconds = (reset.ms / 1000).toFixed(1);
+  return reset.state === 'ok'
+    ? { state: 'done', said: `returned 0 after ${seconds} s` }
+    : { state: 'error', said: `${reset.errno} after ${seconds} s` };
+}

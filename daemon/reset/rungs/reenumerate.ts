@@ -1,0 +1,67 @@
+/**
+ * Taking functions off the bus and finding them again, for the rungs that do so. The kernel forgets driver_override,
+ * power/control, d3cold_allowed and reset_method with the device, and the host driver grabs it at once
+ * (facts/kernel.md 0.11): the settings are written again, unbinding is left to the next step of the plan.
+ */
+import { waitFor } from '../../deadline.ts';
+import type { Host } from '../../host/host.ts';
+import type { FunctionAddress } from '../../pci/address.ts';
+import { deviceDirectory } from '../../pci/device.ts';
+import { present, readAttribute } from '../../sysfs/read.ts';
+import type { ResetFacts, RungAnswer } from '../rung.ts';
+
+const kept = ['driver_override', 'power/control', 'd3cold_allowed'] as const;
+type Settings = ReadonlyMap<FunctionAddress, readonly (readonly [string, string])[]>;
+
+const failed = (said: string): RungAnswer => ({ state: 'error', said });
+
+/** Settings of all functions that a removal would lose. */
+export function saveSettings(facts: ResetFacts, host: Host): Settings {
+  const entries = facts.functions.map(({ address }) => {
+    const directory = deviceDirectory(host.paths.sys, address);
+    const values = kept.flatMap((name) => {
+      const value = readAttribute(`${directory}/${name}`);
+      return value === undefined || value === '(null)' ? [] : [[name, value] as const];
+    });
+    return [address, values] as const;
+  });
+  return new Map(entries);
+}
+
+/** Writes the settings again, for the functions that are there. What is refused now is found by the next check. */
+export async function restoreSettings(settings: Settings, host: Host): Promise<void> {
+  for (const [address, values] of settings) {
+    const directory = deviceDirectory(host.paths.sys, address);
+    if (!present(directory)) continue;
+    for (const [name, value] of values) {
+      await host.io.write(`${directory}/${name}`, value, host.deadlines.attributeWrite);
+    }
+  }
+}
+
+/** Removes all functions of the card that are there, the last one first. Undefined when done. */
+export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnswer | undefined> {
+  for (const { address } of facts.functions.toReversed()) {
+    const directory = deviceDirectory(host.paths.sys, address);
+    if (!present(directory)) continue;
+    const result = await host.io.write(`${directory}/remove`, '1', host.deadlines.bind);
+    if (result.state === 'stuck') {
+      return { state: 'stuck', said: `removing ${address} never returned (child ${result.pid})` };
+    }
+    if (result.state === 'error') return failed(`removing ${address}: ${result.errno}`);
+  }
+  return undefined;
+}
+
+/** Waits until every function of the card is on the bus; says which one is missing at the end. */
+export async function waitForAll(facts: ResetFacts, host: Host): Promise<RungAnswer> {
+  const missing = () =>
+    facts.card.functions
+      .map((fn) => fn.address)
+      .filter((address) => !present(`${deviceDirectory(host.paths.sys, address)}/vendor`));
+  const all = () => (missing().length === 0 ? true : undefined);
+  const found = await waitFor(all, host.deadlines.appear, 50);
+  return found === true
+    ? { state: 'done', said: 'all functions are on the bus again' }
+    : failed(`${missing().join(', ')} did not come back`);
+}

@@ -1,0 +1,40 @@
+/** Removes the functions and rescans below the port: re-reads and re-programs everything, resets nothing. */
+import { deviceDirectory } from '../../pci/device.ts';
+import { foreign, type Rung } from '../rung.ts';
+import { removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
+
+export const removeRescan: Rung = {
+  name: 'remove-rescan',
+  does: 'takes the functions off the bus and lets the kernel find and set them up anew',
+  expectedMs: 1500,
+  worstMs: 100000,
+  assess(facts) {
+    const others = foreign(
+      facts,
+      facts.functions.map((fn) => fn.address),
+    );
+    if (others.length > 0)
+      return { available: false, reason: `it would remove ${others.join(', ')}` };
+    return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
+  },
+  run(facts, host) {
+    return host.rescanLock.run(async () => {
+      const settings = saveSettings(facts, host);
+      const refused = await removeAll(facts, host);
+      if (refused !== undefined) return refused;
+      const port = facts.ports[0];
+      const rescan =
+        port === undefined
+          ? `${host.paths.sys}/bus/pci/rescan`
+          : `${deviceDirectory(host.paths.sys, port.address)}/rescan`;
+      const result = await host.io.write(rescan, '1', host.deadlines.bind);
+      if (result.state === 'stuck') {
+        return { state: 'stuck', said: `the rescan never returned (child ${result.pid})` };
+      }
+      if (result.state === 'error') return { state: 'error', said: `rescan: ${result.errno}` };
+      const answer = await waitForAll(facts, host);
+      await restoreSettings(settings, host);
+      return answer;
+    });
+  },
+};

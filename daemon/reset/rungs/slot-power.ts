@@ -1,0 +1,55 @@
+/**
+ * Power off and on by the slot's own switch (pciehp; facts/kernel.md 1 slots, 9.2). The functions are removed first:
+ * with them in place a slot without power answers "Already enabled". EINVAL on 0 means that it is off already.
+ */
+import { foreign, type ResetFacts, type Rung } from '../rung.ts';
+import { removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
+
+export const slotPower: Rung = {
+  name: 'slot-power',
+  does: 'switches the power of the slot off and on',
+  expectedMs: 3000,
+  worstMs: 120000,
+  assess(facts) {
+    if (facts.slot === undefined) {
+      return { available: false, reason: 'the platform has no power switch for this slot' };
+    }
+    const reaches = below(facts);
+    const others = foreign(facts, reaches);
+    if (others.length > 0)
+      return { available: false, reason: `it would cut off ${others.join(', ')}` };
+    return { available: true, reaches };
+  },
+  run(facts, host) {
+    return host.rescanLock.run(async () => {
+      const slot = facts.slot;
+      if (slot === undefined) return { state: 'error', said: 'the slot has no power switch' };
+      const settings = saveSettings(facts, host);
+      const refused = await removeAll(facts, host);
+      if (refused !== undefined) return refused;
+      for (const [value, tolerated] of [
+        ['0', 'EINVAL'],
+        ['1', ''],
+      ] as const) {
+        const result = await host.io.write(`${slot.directory}/power`, value, host.deadlines.bind);
+        if (result.state === 'stuck') {
+          return {
+            state: 'stuck',
+            said: `slot power ${value} never returned (child ${result.pid})`,
+          };
+        }
+        if (result.state === 'error' && result.errno !== tolerated) {
+          return { state: 'error', said: `slot power ${value}: ${result.errno}` };
+        }
+      }
+      const answer = await waitForAll(facts, host);
+      await restoreSettings(settings, host);
+      return answer;
+    });
+  },
+};
+
+// The slot belongs to the port whose secondary bus the card sits on.
+function below(facts: ResetFacts) {
+  return facts.ports[0]?.below ?? facts.card.functions.map((fn) => fn.address);
+}
