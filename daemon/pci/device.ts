@@ -81,3 +81,15 @@ function hex(text: string | undefined, width: number): string | undefined {
     ? digits
     : undefined;
 }
+
+/** Vendor and device of any function, bridges included. */
+export function idParts(
+  sys: string,
+  address: FunctionAddress,
+): { readonly vendor: string | undefined; readonly device: string | undefined } {
+  const directory = deviceDirectory(sys, address);
+  return {
+    vendor: hex(readAttribute(`${directory}/vendor`), 4),
+    device: hex(readAttribute(`${directory}/device`), 4),
+  };
+}

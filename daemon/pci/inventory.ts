@@ -76,14 +76,16 @@ export function isInteresting(card: Card): boolean {
 }
 
 /**
- * Functions that must move when `requested` ones of this card move: all of them for a plug-in card. Where the slot
- * belongs to the chipset or to a SoC, only those in the same IOMMU group, and the audio function of a display.
+ * Functions that must move when `requested` ones of this card move. A plug-in graphics card moves whole. Elsewhere (the
+ * ports of a network card, chipset and SoC slots) functions are separate devices: only those in the same IOMMU group go
+ * along, and the audio function of a display.
  */
 export function companions(
   card: Card,
   requested: ReadonlySet<FunctionAddress>,
 ): readonly PciFunction[] {
-  if (card.ports.length > 0 && !card.functions.some(isSocFunction)) return card.functions;
+  const plugIn = card.ports.length > 0 && !card.functions.some(isSocFunction);
+  if (plugIn && card.functions.some(isDisplay)) return card.functions;
   const groups = new Set(
     card.functions.filter((fn) => requested.has(fn.address)).map((fn) => fn.group ?? fn.address),
   );
@@ -96,7 +98,7 @@ export function companions(
   );
 }
 
-/** `VGA 1002:731f`: what a person can recognise without a database. */
+/** `GPU 1002:731f`: what a person can recognise without a database. */
 export function cardName(card: Card): string {
   const main = card.functions.find(isDisplay) ?? card.functions[0];
   if (main === undefined) return card.address;

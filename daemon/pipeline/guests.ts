@@ -45,6 +45,8 @@ export interface Guests {
 
 /** libvirt goes on only after `stopped`, so what we do in it is short (invariant 2). */
 const stoppedBudgetMs = 5000;
+/** libvirt's words for a domain that has its devices open. */
+const activeStates: ReadonlySet<string> = new Set(['running', 'blocked', 'paused', 'pmsuspended']);
 /** On top of the configured waits, for the steps themselves. */
 const prepareSlackMs = 20_000;
 
@@ -148,7 +150,9 @@ export function createGuests(parts: GuestParts): Guests {
     try {
       const known = parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
-      if (running) await adopt(known);
+      // It may have stopped while libvirt made the XML: a lease made now would outlive its guest.
+      const state = domains.all().find((domain) => domain.uuid === uuid)?.state ?? '';
+      if (running && activeStates.has(state)) await adopt(known);
     } catch (thrown) {
       const why = asRevivedError(thrown).message;
       host.log.debug({ uuid, why }, 'The XML of a domain could not be read, ignoring');

@@ -1,0 +1,198 @@
+/** Composition root: builds the parts, wires them, nothing else. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { systemBusAddress } from './bus/address.ts';
+import { connect } from './bus/connection.ts';
+import { exportService } from './bus/export.ts';
+import { interfaceXml } from './bus/introspection.ts';
+import { interfaceNames } from './bus/table.ts';
+import type { Config } from './config/config.ts';
+import { loadConfig } from './config/load.ts';
+import { asRevivedError, sentence } from './errors.ts';
+import { writeWhole } from './host/atomic-file.ts';
+import { defaultDeadlines, type Host } from './host/host.ts';
+import { openKernelLog } from './host/kernel-log.ts';
+import { createLock } from './host/lock.ts';
+import { createModuleLoader } from './host/modules.ts';
+import { createNotify } from './host/notify.ts';
+import { createStuckChildren, guardIo } from './host/stuck.ts';
+import { createLibvirtClient } from './libvirt/client.ts';
+import { readDomain } from './libvirt/domain-xml.ts';
+import { newsOf } from './libvirt/news.ts';
+import { createLog } from './log.ts';
+import { pathsFrom } from './paths.ts';
+import { createDesk } from './pipeline/desk.ts';
+import { openJournal } from './pipeline/journal.ts';
+import { openLeases } from './pipeline/lease.ts';
+import { createChildIo } from './sysfs/child.ts';
+import { readAttribute } from './sysfs/read.ts';
+
+declare const VERSION: string;
+
+const busName = 'org.revived';
+/** systemd ends us by force after TimeoutStopSec=15. */
+const settleMs = 10_000;
+
+async function main(): Promise<void> {
+  const paths = pathsFrom(process.env);
+  const format = process.env['REVIVED_LOG'] === 'json' ? 'json' : 'text';
+  const log = createLog(format, process.env['REVIVED_LOG_LEVEL'] ?? 'info', (line) => {
+    process.stderr.write(line);
+  });
+  for (const directory of [paths.run, paths.spool, paths.state]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  const notify = createNotify(paths.systemdNotify, process.env, (why) => {
+    log.warn({ why }, 'systemd could not be told, ignoring');
+  });
+
+  let config: Config = await loadConfig(paths);
+  const keepHookPolicy = (): Promise<void> =>
+    writeWhole(paths.hookPolicy, `${config.hookUnreachable}\n`).catch((error: unknown) => {
+      log.warn(
+        { why: asRevivedError(error).message },
+        'The hook cannot be told its policy, ignoring',
+      );
+    });
+  const [leases, journal, connection] = await Promise.all([
+    openLeases(paths.leases, (why) => log.warn({}, why)),
+    openJournal(
+      paths.journal,
+      {
+        boot: readAttribute(`${paths.proc}/sys/kernel/random/boot_id`) ?? '',
+        kernel: readAttribute(`${paths.proc}/sys/kernel/osrelease`) ?? '',
+      },
+      log,
+    ),
+    connect(systemBusAddress(process.env)),
+    keepHookPolicy(),
+  ]);
+
+  const stuck = createStuckChildren();
+  const io = createChildIo({
+    dd: paths.dd,
+    onFreed(_path, pid) {
+      const card = stuck.freed(pid);
+      if (card !== undefined) desk.onFreed(card);
+    },
+  });
+  const host: Host = {
+    paths,
+    io: guardIo(io, stuck),
+    log,
+    kernelLog: openKernelLog(paths.dev),
+    rescanLock: createLock('the PCI bus (remove and rescan)'),
+    stuck,
+    get deadlines() {
+      return { ...defaultDeadlines, holders: config.holdersSeconds * 1000 };
+    },
+    loadModule: createModuleLoader(paths.sys, async (unit) => {
+      const systemd = {
+        destination: 'org.freedesktop.systemd1',
+        path: '/org/freedesktop/systemd1',
+        interface: 'org.freedesktop.systemd1.Manager',
+      };
+      const body = [unit, 'replace'];
+      await connection.call({ ...systemd, member: 'StartUnit', signature: 'ss', body }, 10_000);
+    }),
+  };
+
+  const libvirt = createLibvirtClient({
+    sockets: paths.libvirtSockets,
+    uri: 'qemu:///system',
+    log,
+    onState: () => desk.onLibvirtState(),
+    onEvent(event) {
+      if (event.kind === 'synced') {
+        desk.onDomains(event.domains.map((domain) => ({ ...domain, running: domain.id !== null })));
+      } else {
+        const news = newsOf(event);
+        if (news !== undefined) desk.onNews(news);
+      }
+    },
+  });
+  const desk = createDesk({
+    host,
+    leases,
+    journal,
+    version: VERSION,
+    config: () => config,
+    async reload() {
+      config = await loadConfig(paths);
+      await keepHookPolicy();
+      log.info({}, 'The configuration was read anew');
+    },
+    readDomain(xml) {
+      const { name, uuid, hostdevs } = readDomain(xml);
+      return { name, uuid, functions: hostdevs.map((hostdev) => hostdev.address) };
+    },
+    libvirtState() {
+      const now = libvirt.state();
+      return { libvirt: now.state, libvirtVersion: now.state === 'connected' ? now.version : '' };
+    },
+    async fetchXml(domain, inactive) {
+      const { uuid } = await libvirt.lookup(domain);
+      return libvirt.domainXml(uuid, { inactive });
+    },
+  });
+
+  const exported = exportService({ connection, service: desk, log, paths });
+  connection.onLost((reason) => {
+    log.error({ reason }, 'The system bus is gone: nobody can reach this daemon, ending');
+    process.exit(1);
+  });
+  await connection.requestName(busName);
+  notify.tell('--ready', `--status=${VERSION}: ready`);
+  notify.startWatchdog();
+  log.info({ version: VERSION, leases: leases.all().length }, 'Ready');
+
+  libvirt.start();
+  desk.checkAll().catch((error: unknown) => {
+    log.warn(
+      { why: asRevivedError(error).message },
+      'The first check of the cards failed, ignoring',
+    );
+  });
+
+  process.on('SIGHUP', () => {
+    desk.reload().catch((error: unknown) => {
+      log.error({}, `The old configuration stays: ${sentence(asRevivedError(error))}`);
+    });
+  });
+  let stopping = false;
+  const stop = async (): Promise<void> => {
+    if (stopping) return;
+    stopping = true;
+    notify.tell('STOPPING=1');
+    libvirt.stop();
+    await desk.settle(settleMs);
+    exported.close();
+    connection.close();
+    await journal.close();
+    host.kernelLog.close();
+    process.exit(0);
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
+}
+
+/** `--introspect DIR`: the interface descriptions, for installation. */
+function writeInterfaces(directory: string): void {
+  mkdirSync(directory, { recursive: true });
+  for (const name of interfaceNames) writeFileSync(`${directory}/${name}.xml`, interfaceXml(name));
+}
+
+function readArguments(args: readonly string[]): void {
+  const [first, second] = args;
+  if (first === undefined) {
+    main().catch((error: unknown) => {
+      process.stderr.write(`<3>revived cannot run: ${sentence(asRevivedError(error))}\n`);
+      process.exit(1);
+    });
+  } else if (first === '--version') process.stdout.write(`${VERSION}\n`);
+  else if (first === '--introspect' && second !== undefined) writeInterfaces(second);
+  else {
+    process.stderr.write('usage: revived [--version | --introspect DIR]\n');
+    process.exit(2);
+  }
+}
+
+readArguments(process.argv.slice(2));

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { waitFor } from '../../../daemon/deadline.ts';
+import { holdersOf, hostNodes, namesOf } from '../../../daemon/host/holders.ts';
+
+test('a process that has a node open is found and named', async () => {
+  const node = join(mkdtempSync(join(tmpdir(), 'revived-holders-')), 'vfio7');
+  writeFileSync(node, '');
+  const child = spawn('tail', ['-f', node], { stdio: 'ignore' });
+  try {
+    const found = await waitFor(
+      () => {
+        const holders = holdersOf('/proc', new Set([node]));
+        return holders.length > 0 ? holders : undefined;
+      },
+      5000,
+      20,
+    );
+    assert.equal(found?.[0]?.pid, child.pid);
+    assert.match(namesOf(found ?? []), /^tail \(pid \d+\) has .*vfio7 open$/);
+  } finally {
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+  assert.deepEqual(holdersOf('/proc', new Set([node])), []);
+});
+
+test('DRM nodes and streams of a function count, mixer nodes do not', () => {
+  const root = mkdtempSync(join(tmpdir(), 'revived-nodes-'));
+  const device = join(root, 'device');
+  for (const path of [
+    'device/drm/card1',
+    'device/drm/renderD129',
+    'device/drm/version',
+    'device/sound/card0',
+    'dev/snd',
+  ]) {
+    mkdirSync(join(root, path), { recursive: true });
+  }
+  for (const name of ['controlC0', 'pcmC0D3p', 'pcmC1D0p'])
+    writeFileSync(join(root, 'dev/snd', name), '');
+  const dev = join(root, 'dev');
+  assert.deepEqual(hostNodes(dev, device), [
+    `${dev}/dri/card1`,
+    `${dev}/dri/renderD129`,
+    `${dev}/snd/pcmC0D3p`,
+  ]);
+});

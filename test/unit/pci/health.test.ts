@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseFunctionAddress } from '../../../daemon/pci/address.ts';
+import { type ConfigSign, type FunctionSigns, judge } from '../../../daemon/pci/health.ts';
+
+const address = parseFunctionAddress('0b:00.0');
+assert.ok(address !== undefined);
+const resource = [
+  '0x00000000e0000000 0x00000000efffffff 0x000000000014220c',
+  '0x0000000000000000 0x0000000000000000 0x0000000000000000',
+  '0x000000000000e000 0x000000000000e0ff 0x0000000000040101',
+].join('\n');
+
+/** A header as a healthy 1002:731f has it: BAR 0 64-bit memory, BAR 2 I/O. */
+function header(change: (bytes: Buffer) => void = () => {}): ConfigSign {
+  const bytes = Buffer.alloc(64);
+  bytes.writeUInt32LE(0x731f1002, 0);
+  bytes.writeUInt16LE(0x0007, 4);
+  bytes.writeUInt32LE(0xe000000c, 0x10);
+  bytes.writeUInt32LE(0, 0x14);
+  bytes.writeUInt32LE(0xe001, 0x18);
+  change(bytes);
+  return { state: 'read', bytes };
+}
+
+function signs(change: Partial<FunctionSigns> = {}): FunctionSigns {
+  return {
+    expected: {
+      address: address ?? assert.fail(),
+      vendor: '1002',
+      device: '731f',
+      kind: 'function',
+    },
+    present: true,
+    powerState: 'D0',
+    runtimeStatus: 'active',
+    linkSpeed: '8.0 GT/s PCIe',
+    linkWidth: '16',
+    resource,
+    config: header(),
+    ...change,
+  };
+}
+
+const verdicts: readonly (readonly [string, FunctionSigns, string, RegExp])[] = [
+  ['a card that answers with its BARs in place', signs(), 'healthy', /BARs match/],
+  [
+    'all ones',
+    signs({ config: { state: 'read', bytes: Buffer.alloc(64, 0xff) } }),
+    'wedged',
+    /all ones/,
+  ],
+  ['a function that left the bus', signs({ present: false }), 'lost', /not on the bus/],
+  [
+    'a link that reads as all ones, although config was not read',
+    signs({
+      linkSpeed: 'Unknown',
+      linkWidth: '63',
+      config: { state: 'not-read', why: 'condemned' },
+    }),
+    'wedged',
+    /Unknown, width 63/,
+  ],
+  [
+    'CRS for good',
+    signs({ config: header((b) => b.writeUInt32LE(0xffff0001, 0)) }),
+    'wedged',
+    /ffff0001/,
+  ],
+  [
+    'header type 7f',
+    signs({ config: header((b) => b.writeUInt8(0xff, 0x0e)) }),
+    'wedged',
+    /header type/,
+  ],
+  [
+    'command register ffff',
+    signs({ config: header((b) => b.writeUInt16LE(0xffff, 4)) }),
+    'wedged',
+    /command/,
+  ],
+  [
+    'another identity',
+    signs({ config: header((b) => b.writeUInt32LE(0x12345678, 0)) }),
+    'suspect',
+    /5678:1234/,
+  ],
+  [
+    'BARs that read zero after a reset',
+    signs({ config: header((b) => b.writeUInt32LE(0, 0x10)) }),
+    'suspect',
+    /BAR 0/,
+  ],
+  [
+    'an I/O BAR that moved',
+    signs({ config: header((b) => b.writeUInt32LE(0xd001, 0x18)) }),
+    'suspect',
+    /BAR 2/,
+  ],
+  [
+    'a BAR without an address',
+    signs({ resource: '0x0000000000000000 0x000000000fffffff 0x0000000020140204' }),
+    'suspect',
+    /no address/,
+  ],
+  [
+    'a read that never returned',
+    signs({ config: { state: 'stuck', pid: 42 } }),
+    'wedged',
+    /child 42 in D state/,
+  ],
+  [
+    'a read that was refused',
+    signs({ config: { state: 'error', errno: 'EACCES' } }),
+    'unknown',
+    /EACCES/,
+  ],
+  [
+    'a card asleep in D3cold',
+    signs({ config: { state: 'not-read', why: 'asleep' } }),
+    'unknown',
+    /asleep/,
+  ],
+  [
+    'a short read',
+    signs({ config: { state: 'read', bytes: Buffer.alloc(10) } }),
+    'unknown',
+    /10 bytes/,
+  ],
+];
+
+for (const [name, sign, state, evidence] of verdicts) {
+  test(`${name}: ${state}`, () => {
+    const health = judge([sign]);
+    assert.equal(health.state, state);
+    assert.match(health.evidence.join('\n'), evidence);
+    assert.match(health.evidence[0] ?? '', /^0000:0b:00\.0: /);
+  });
+}
+
+test('the worst function decides, and only what is wrong is said', () => {
+  const audio = signs({ present: false });
+  const health = judge([signs(), audio, signs({ config: { state: 'error', errno: 'EIO' } })]);
+  assert.equal(health.state, 'lost');
+  assert.equal(health.evidence.length, 2);
+});
+
+test('no functions at all is lost', () => {
+  assert.equal(judge([]).state, 'lost');
+});
+
+test('BARs of ports are not compared: theirs are windows', () => {
+  const port = signs({ config: header((b) => b.writeUInt32LE(0, 0x10)) });
+  const health = judge([{ ...port, expected: { ...port.expected, kind: 'port' } }]);
+  assert.equal(health.state, 'healthy');
+});
