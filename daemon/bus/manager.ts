@@ -1,0 +1,110 @@
+/** `org.revived1.Manager`: the hook's door, dry runs, history and the way from a name to an object. */
+import { asRevivedError, RevivedError } from '../errors.ts';
+import { parseCardAddress } from '../pci/address.ts';
+import type { ManagerView, PlanView, Service } from '../pipeline/service.ts';
+import { takeSpooled } from './hook-spool.ts';
+import { bindJob, jobDict } from './jobs.ts';
+import { type BoundInterface, bindInterface } from './members.ts';
+import { cardPath, domainPath } from './object-path.ts';
+import { type Dict, text, texts, textVariant, u32, u32Variant } from './variant.ts';
+
+/** Steps in one answer of GetHistory: to marshal one takes 20 microseconds of the daemon's one thread. */
+const historySteps = 4000;
+
+/** The interface of the manager over a service; `spool` is the directory of spooled domain XML. */
+export function bindManager(service: Service, spool: string): BoundInterface<ManagerView> {
+  const job = bindJob(service);
+  return bindInterface<'org.revived1.Manager', ManagerView>(
+    'org.revived1.Manager',
+    {
+      Version: (manager) => text(manager.version),
+      Libvirt: (manager) => manager.libvirt,
+      LibvirtVersion: (manager) => text(manager.libvirtVersion),
+      Iommu: (manager) => manager.iommu,
+      RunningJobs: (manager) => u32(manager.runningJobs),
+    },
+    {
+      async Hook(_manager, [operation, domain, extra, path]) {
+        try {
+          const xml = path === '' ? '' : await takeSpooled(spool, path);
+          await service.hook({ operation, domain, extra, xml });
+          return [];
+        } catch (error) {
+          throw forLibvirt(error);
+        }
+      },
+      async Plan(_manager, [domain, operation]) {
+        if (operation !== 'prepare' && operation !== 'return') {
+          throw new RevivedError(
+            'invalid-argument',
+            'The operation must be "prepare" or "return".',
+          );
+        }
+        const plan = await service.plan(domain, operation);
+        return [text(plan.refusal ?? ''), texts(plan.notes), plan.steps.map(stepDict)];
+      },
+      async GetHistory(_manager, [limit]) {
+        if (limit < 1 || limit > 1000) {
+          throw new RevivedError('invalid-argument', 'The limit must be 1 to 1000.');
+        }
+        const jobs: Dict[] = [];
+        let steps = 0;
+        for (const view of await service.history(limit)) {
+          steps += view.steps.length;
+          if (steps > historySteps && jobs.length > 0) break;
+          jobs.push(jobDict(job, view));
+        }
+        return [jobs];
+      },
+      async GetCard(_manager, [wanted]) {
+        const address = parseCardAddress(wanted);
+        if (address === undefined) {
+          throw new RevivedError(
+            'invalid-argument',
+            'That is no PCI address.',
+            'Write it as 0000:0b:00.0 or 0b:00.0.',
+          );
+        }
+        if (service.cards().some((card) => card.address === address)) return [cardPath(address)];
+        throw new RevivedError(
+          'not-found',
+          `There is no card ${address}.`,
+          '"revivectl list" shows what there is.',
+        );
+      },
+      async GetDomain(_manager, [wanted]) {
+        const domains = service.domains();
+        const found =
+          domains.find((domain) => domain.uuid === wanted.toLowerCase()) ??
+          domains.find((domain) => domain.name === wanted);
+        if (found !== undefined) return [domainPath(found.uuid)];
+        throw new RevivedError(
+          'not-found',
+          'There is no such domain.',
+          'Only domains with PCI devices are known here: "revivectl list" shows them.',
+        );
+      },
+      async Reload() {
+        await service.reload();
+        return [];
+      },
+    },
+  );
+}
+
+function stepDict(step: PlanView['steps'][number]): Dict {
+  return {
+    Name: textVariant(step.name),
+    Card: textVariant(step.card),
+    Detail: textVariant(step.detail),
+    Undo: textVariant(step.undo),
+    ExpectedMs: u32Variant(step.expectedMs),
+  };
+}
+
+// libvirt shows a hook's last words to the user among its own: they must say who speaks.
+function forLibvirt(thrown: unknown): RevivedError {
+  const error = asRevivedError(thrown);
+  if (error.message.startsWith('revived: ')) return error;
+  return new RevivedError(error.code, `revived: ${error.message}`, error.advice, { cause: error });
+}
