@@ -121,8 +121,8 @@ async function main(): Promise<void> {
       await keepHookPolicy();
       log.info({}, 'The configuration was read anew');
     },
-    readDomain(xml) {
-      const { name, uuid, hostdevs } = readDomain(xml);
+    async readDomain(xml) {
+      const { name, uuid, hostdevs } = await readDomain(xml);
       return { name, uuid, functions: hostdevs.map((hostdev) => hostdev.address) };
     },
     libvirtState() {

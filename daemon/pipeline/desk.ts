@@ -28,7 +28,7 @@ export interface DeskParts {
   readonly version: string;
   readonly config: () => Config;
   readonly reload: () => Promise<void>;
-  readonly readDomain: (xml: string) => DomainConfig;
+  readonly readDomain: (xml: string) => Promise<DomainConfig>;
   readonly libvirtState: () => Pick<ManagerView, 'libvirt' | 'libvirtVersion'>;
   /** XML by name or uuid, as the next start will use it or as it runs. Rejects with `not-found`, `libvirt`, `timed-out`. */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
@@ -185,7 +185,7 @@ export function createDesk(parts: DeskParts): Desk {
     },
     hook: (call) => guests.hook(call),
     async plan(domain, operation) {
-      const known = parts.readDomain(await parts.fetchXml(domain, true));
+      const known = await parts.readDomain(await parts.fetchXml(domain, true));
       if (operation === 'return') {
         const own = leases.all().filter((lease) => lease.uuid === known.uuid);
         return planReturnView(known.name, own, config());

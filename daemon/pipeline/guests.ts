@@ -28,7 +28,7 @@ export interface GuestParts {
   readonly handover: Handover;
   readonly domains: DomainBook;
   readonly config: () => Config;
-  readonly readDomain: (xml: string) => DomainConfig;
+  readonly readDomain: (xml: string) => Promise<DomainConfig>;
   /** XML by name or uuid from libvirt; never used for a hook (invariant 1). */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
   readonly onCard: (card: CardAddress) => void;
@@ -148,7 +148,7 @@ export function createGuests(parts: GuestParts): Guests {
 
   const learn = async (uuid: string, running: boolean): Promise<void> => {
     try {
-      const known = parts.readDomain(await parts.fetchXml(uuid, !running));
+      const known = await parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
       // It may have stopped while libvirt made the XML: a lease made now would outlive its guest.
       const state = domains.all().find((domain) => domain.uuid === uuid)?.state ?? '';
@@ -162,7 +162,7 @@ export function createGuests(parts: GuestParts): Guests {
   return {
     plan,
     async hook(call) {
-      const domain = parts.readDomain(call.xml);
+      const domain = await parts.readDomain(call.xml);
       if (domain.name !== call.domain) {
         throw new RevivedError(
           'invalid-argument',
