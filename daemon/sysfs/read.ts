@@ -3,7 +3,7 @@
  * (facts/kernel.md 0, finding 4: vendor, device, class, resource, reset_method, power_state, link files).
  * `uevent` is not among them: 6.10 to 6.13 take device_lock in uevent_show. `config` goes through io.ts.
  */
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 
 /** An attribute without its newline; undefined when it is missing or cannot be read. */
@@ -39,7 +39,14 @@ export function readNames(path: string): readonly string[] | undefined {
   }
 }
 
-/** True when something is at the path. */
+/**
+ * True when something is at the path. By stat(2): access(2), which existsSync uses, also asks the device cgroup, and
+ * DevicePolicy=closed answers no for /dev/vfio/N (fs/namei.c inode_permission; seen in the lab).
+ */
 export function present(path: string): boolean {
-  return existsSync(path);
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false; // ENOTDIR, ELOOP, EACCES: nothing that we could use
+  }
 }

@@ -54,13 +54,17 @@ export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnsw
 }
 
 /** Waits until every function of the card is on the bus; says which one is missing at the end. */
-export async function waitForAll(facts: ResetFacts, host: Host): Promise<RungAnswer> {
+export async function waitForAll(
+  facts: ResetFacts,
+  host: Host,
+  ms: number,
+): Promise<RungAnswer> {
   const missing = () =>
     facts.card.functions
       .map((fn) => fn.address)
       .filter((address) => !present(`${deviceDirectory(host.paths.sys, address)}/vendor`));
   const all = () => (missing().length === 0 ? true : undefined);
-  const found = await waitFor(all, host.deadlines.appear, 50);
+  const found = await waitFor(all, ms, 50);
   return found === true
     ? { state: 'done', said: 'all functions are on the bus again' }
     : failed(`${missing().join(', ')} did not come back`);

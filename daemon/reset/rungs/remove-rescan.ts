@@ -32,7 +32,8 @@ export const removeRescan: Rung = {
         return { state: 'stuck', said: `the rescan never returned (child ${result.pid})` };
       }
       if (result.state === 'error') return { state: 'error', said: `rescan: ${result.errno}` };
-      const answer = await waitForAll(facts, host);
+      // The rescan itself is synchronous (pci_rescan_bus): what it did not find is not on the way.
+      const answer = await waitForAll(facts, host, 0);
       await restoreSettings(settings, host);
       return answer;
     });

@@ -42,7 +42,7 @@ export const slotPower: Rung = {
           return { state: 'error', said: `slot power ${value}: ${result.errno}` };
         }
       }
-      const answer = await waitForAll(facts, host);
+      const answer = await waitForAll(facts, host, host.deadlines.appear);
       await restoreSettings(settings, host);
       return answer;
     });
