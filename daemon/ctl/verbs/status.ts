@@ -1,0 +1,60 @@
+/** `revivectl status`: one screen of what is and what to do about it. */
+import { cardCells, isShown, nextStep } from '../card.ts';
+import { columns } from '../columns.ts';
+import { isRunning, jobTitle, progressText } from '../job.ts';
+import type { Paint } from '../paint.ts';
+import type { Card, Manager } from '../shapes.ts';
+import { type Snapshot, snapshotOf } from '../tree.ts';
+import type { Verb } from '../verb.ts';
+
+/** The lines of status, from a snapshot made printable. */
+export function statusLines(snapshot: Snapshot, paint: Paint): string[] {
+  const cards = snapshot.cards.filter(isShown);
+  const table = columns(cards.map((card) => cardCells(card, paint)));
+  const jobs = snapshot.jobs.filter(isRunning);
+  return [
+    headLine(snapshot.manager, paint),
+    ...(cards.length === 0
+      ? ['', 'no card here that is worth handing over; see list --all']
+      : ['']),
+    ...cards.flatMap((card, index) => [table[index] ?? '', ...concern(card, paint)]),
+    ...(jobs.length === 0 ? [] : ['']),
+    ...jobs.map((job) => `${jobTitle(job)}  ${progressText(job)}`),
+  ];
+}
+
+export const status: Verb = {
+  name: 'status',
+  operands: '',
+  arity: [0, 0],
+  summary: 'show the daemon, the cards and what needs attention (the default)',
+  details: ['With --json: every card, domain and job.'],
+  options: {},
+  async run(client, _args, out) {
+    const snapshot = snapshotOf(await client.getManagedObjects(), out.text);
+    if (out.json) out.value(snapshot);
+    else for (const line of statusLines(snapshot, out.paint)) out.line(line);
+    return 0;
+  },
+};
+
+function headLine(manager: Manager, paint: Paint): string {
+  const libvirt =
+    manager.libvirt === 'connected'
+      ? `libvirt ${manager.libvirtVersion}`
+      : paint.yellow(`libvirt ${manager.libvirt || 'unknown'}`);
+  const iommu = manager.iommu ? 'IOMMU on' : paint.red('IOMMU off: nothing can be handed over');
+  const jobs = manager.runningJobs === 1 ? '1 job running' : `${manager.runningJobs} jobs running`;
+  const version = paint.bold(`revived ${manager.version}`);
+  return [version, libvirt, iommu, ...(manager.runningJobs === 0 ? [] : [jobs])].join(', ');
+}
+
+// One line of evidence and one of advice below a card that is not as it should be.
+function concern(card: Card, paint: Paint): string[] {
+  const next = nextStep(card);
+  const sign = card.health.state === 'healthy' ? undefined : card.health.evidence[0];
+  return [
+    ...(sign === undefined ? [] : [`    ${sign}`]),
+    ...(next === null ? [] : [`    next: ${paint.bold(next)}`]),
+  ];
+}
