@@ -4,6 +4,7 @@
  * name with a newline cannot forge a line.
  */
 import { pino } from 'pino';
+import { printable } from './printable.ts';
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -53,12 +54,4 @@ function text(record: Record<string, unknown>): string {
 
 function quoted(value: string): string {
   return /^[\w.:/@-]+$/.test(value) ? value : JSON.stringify(value);
-}
-
-/** Control characters as escapes, so that data cannot start a line of its own. */
-export function printable(value: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return value.replaceAll(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (c) => {
-    return `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  });
 }

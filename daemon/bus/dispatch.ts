@@ -1,6 +1,7 @@
 /** From a call to its answer: find the method in the tables, check its signature, pass the gate, run it, reply. */
 import { asRevivedError, dbusNameOf, RevivedError, sentence } from '../errors.ts';
-import { type Log, printable } from '../log.ts';
+import type { Log } from '../log.ts';
+import { printable } from '../printable.ts';
 import type { Connection, IncomingCall } from './connection.ts';
 import type { Gate } from './gate.ts';
 import type { BusObject, Objects } from './objects.ts';

@@ -2,19 +2,12 @@
  * Text of the daemon made safe for a terminal. Domain names are chosen by whoever may define a domain, and evidence
  * quotes the kernel log: neither may move the cursor, forge a line or turn the reading order round.
  */
+import { printable } from '../printable.ts';
+
+export { printable } from '../printable.ts';
 
 /** How a string of the daemon is shown: as it is (JSON) or as `printable` (people). */
 export type Text = (raw: string) => string;
-
-// C0, DEL, C1 (0x9b is a CSI to some terminals), line separators, and the bidirectional controls of Unicode.
-const hostile =
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
-
-/** Control characters as `\uXXXX`, so that data cannot act on the terminal. */
-export function printable(raw: string): string {
-  return raw.replaceAll(hostile, escaped);
-}
 
 /** JSON text that is safe to show too: what JSON itself leaves bare (C1, bidirectional) is escaped; it parses to the same value. */
 export function jsonText(value: unknown, indent: number): string {
@@ -29,8 +22,4 @@ export function jsonText(value: unknown, indent: number): string {
 export function cut(text: string, width: number): string {
   const points = [...text];
   return points.length <= width ? text : `${points.slice(0, Math.max(width - 1, 0)).join('')}…`;
-}
-
-function escaped(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

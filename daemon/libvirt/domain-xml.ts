@@ -4,8 +4,8 @@
  */
 import type { Element } from '@xmldom/xmldom';
 import { RevivedError } from '../errors.ts';
-import { printable } from '../log.ts';
 import { type FunctionAddress, functionAddress } from '../pci/address.ts';
+import { printable } from '../printable.ts';
 import { isUuid } from './xdr.ts';
 
 export interface DomainConfig {

@@ -3,7 +3,7 @@
  * (facts/libvirt.md 2, 3.4); new numbers of a later libvirt become `unknown-N`.
  */
 import { type ErrorCode, RevivedError } from '../errors.ts';
-import { printable } from '../log.ts';
+import { printable } from '../printable.ts';
 import { XdrReader } from './xdr.ts';
 
 const remoteProgram = 0x20008086;
