@@ -6,7 +6,7 @@
 import { pino } from 'pino';
 import { printable } from './printable.ts';
 
-export type Fields = Readonly<Record<string, unknown>>;
+type Fields = Readonly<Record<string, unknown>>;
 
 export interface Log {
   error(fields: Fields, message: string): void;

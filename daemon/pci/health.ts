@@ -8,7 +8,7 @@ import type { FunctionAddress } from './address.ts';
 import { deviceDirectory } from './device.ts';
 
 /** `unknown` is a value: what could not be read is never guessed. */
-export type HealthState = 'healthy' | 'suspect' | 'wedged' | 'lost' | 'unknown';
+type HealthState = 'healthy' | 'suspect' | 'wedged' | 'lost' | 'unknown';
 
 export interface Health {
   readonly state: HealthState;

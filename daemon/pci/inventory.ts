@@ -62,14 +62,6 @@ export function readInventory(sys: string): Inventory {
   };
 }
 
-/** Reads one card again. Undefined when none of its functions is there any more. */
-export function readCard(sys: string, card: Card): Card | undefined {
-  const functions = card.functions
-    .map((fn) => readFunction(sys, fn.address))
-    .filter((fn) => fn.vendor !== undefined);
-  return functions.length === 0 ? undefined : cardFrom(card.address, functions);
-}
-
 /** True for cards that people list: displays and USB controllers. */
 export function isInteresting(card: Card): boolean {
   return card.functions.some((fn) => isDisplay(fn) || isUsbController(fn));

@@ -28,7 +28,7 @@ export interface HandoverParts {
   readonly onLease: (card: CardAddress) => void;
 }
 
-export interface Holder {
+interface Holder {
   /** Both empty for a person. */
   readonly domain: string;
   readonly uuid: string;

@@ -8,7 +8,7 @@ import type { Log } from '../log.ts';
 import type { JobView } from './service.ts';
 import type { Step, UndoData } from './step.ts';
 
-export type JournalEntry =
+type JournalEntry =
   | { readonly event: 'job'; readonly job: JobView }
   | {
       readonly event: 'intent' | 'done' | 'failed' | 'undo' | 'undone' | 'undo-failed';

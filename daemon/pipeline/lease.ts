@@ -14,7 +14,7 @@ import type { Card } from '../pci/inventory.ts';
 import { readAttribute } from '../sysfs/read.ts';
 
 /** What a function was before we touched it. */
-export interface HomeFunction {
+interface HomeFunction {
   readonly address: FunctionAddress;
   /** `1002:731f`, to see that it is still the same device. */
   readonly id: string;

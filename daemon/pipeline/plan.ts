@@ -11,7 +11,7 @@ import type { RungName } from '../reset/rung.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
 
-export interface CardPlan {
+interface CardPlan {
   /** The functions that move, and the ports above. */
   readonly card: Card;
   readonly steps: readonly Step[];

@@ -5,7 +5,7 @@
 import type { CardAddress, FunctionAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 
-export type { Health, HealthState } from '../pci/health.ts';
+export type { Health } from '../pci/health.ts';
 
 /**
  * home: with its host drivers (or unbound, if that is its home); lent: with a domain;

@@ -62,7 +62,7 @@ export interface StepContext {
   ) => void;
 }
 
-export interface StepText {
+interface StepText {
   readonly detail: string;
   /** What undoes it, for people; empty when there is nothing to undo. */
   readonly undo: string;

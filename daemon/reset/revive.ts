@@ -11,7 +11,7 @@ import { ladderFor } from './ladder.ts';
 import { type RungName, readResetFacts, rungNames } from './rung.ts';
 import { checkCard } from './verify.ts';
 
-export interface RungRecord {
+interface RungRecord {
   readonly rung: RungName;
   readonly state: 'healed' | 'not-healed' | 'error' | 'stuck';
   readonly ms: number;

@@ -47,7 +47,7 @@ export async function unbindFrom(host: Host, fn: FunctionAddress, driver: string
  * Binds a function to one driver, whatever the override says at the moment, and checks that it has it. The override is
  * aimed at the driver for the probe and put back afterwards, on the error path too.
  */
-export async function bindTo(host: Host, fn: FunctionAddress, driver: string): Promise<void> {
+async function bindTo(host: Host, fn: FunctionAddress, driver: string): Promise<void> {
   const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
   const before = overrideOf(host.paths.sys, fn);
   if (before !== driver)

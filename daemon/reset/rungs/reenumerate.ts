@@ -54,11 +54,7 @@ export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnsw
 }
 
 /** Waits until every function of the card is on the bus; says which one is missing at the end. */
-export async function waitForAll(
-  facts: ResetFacts,
-  host: Host,
-  ms: number,
-): Promise<RungAnswer> {
+export async function waitForAll(facts: ResetFacts, host: Host, ms: number): Promise<RungAnswer> {
   const missing = () =>
     facts.card.functions
       .map((fn) => fn.address)
