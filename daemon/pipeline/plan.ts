@@ -95,6 +95,8 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
           return { step: 'reset-method', args: { card: address, fn, methods: method } };
         })),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
+    // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
+    { step: 'pin-power', args: { card: address, devices: functions } },
   ];
 }
 

@@ -57,7 +57,7 @@ const gpuLease: Lease = {
 const titles = (change: Partial<PrepareRequest> = {}) =>
   planPrepare(request(change)).cards.flatMap(({ steps }) => steps.map(stepTitle));
 
-test('a handover: wait, pin, override before unbind, audio first, revive, bind', () => {
+test('a handover: wait, pin, override before unbind, audio first, revive, bind, pin again', () => {
   assert.deepEqual(titles(), [
     'wait-free 0000:0b:00',
     'pin-power 0000:0b:00',
@@ -68,6 +68,7 @@ test('a handover: wait, pin, override before unbind, audio first, revive, bind',
     'revive 0000:0b:00',
     'bind-vfio 0000:0b:00.0',
     'bind-vfio 0000:0b:00.1',
+    'pin-power 0000:0b:00',
   ]);
 });
 
