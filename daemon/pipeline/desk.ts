@@ -157,6 +157,19 @@ export function createDesk(parts: DeskParts): Desk {
     );
   };
 
+  /** What cannot be done is refused before the card is taken from anybody. */
+  const refuseUndoable = (address: CardAddress, rung: string | null): void => {
+    const ladder = cardView(address, sources())?.ladder ?? [];
+    const asked = ladder.filter((entry) => rung === null || entry.rung === rung);
+    if (asked.some((entry) => entry.available)) return;
+    const why = asked.map((entry) => `${entry.rung}: ${entry.reason}`).join('; ');
+    throw new RevivedError(
+      'refused',
+      `Card ${address} cannot be reset ${rung === null ? '' : 'like this '}here and now: ${why || 'the rung is not in its ladder'}.`,
+      `See the ladder in: revivectl show ${address}`,
+    );
+  };
+
   return {
     manager: () => ({
       version: parts.version,
@@ -207,6 +220,7 @@ export function createDesk(parts: DeskParts): Desk {
         );
       }
       refuseInUse(address);
+      refuseUndoable(address, rung);
       return started(handover.reset(card, rung === null ? null : [rung], requestedBy));
     },
     take(address, requestedBy) {
