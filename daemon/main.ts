@@ -17,7 +17,7 @@ import { createNotify } from './host/notify.ts';
 import { createStuckChildren, guardIo } from './host/stuck.ts';
 import { createLibvirtClient } from './libvirt/client.ts';
 import { readDomain } from './libvirt/domain-xml.ts';
-import { newsOf } from './libvirt/news.ts';
+import { isActive, newsOf } from './libvirt/news.ts';
 import { createLog } from './log.ts';
 import { pathsFrom } from './paths.ts';
 import { createDesk } from './pipeline/desk.ts';
@@ -38,8 +38,13 @@ async function main(): Promise<void> {
   const log = createLog(format, process.env['REVIVED_LOG_LEVEL'] ?? 'info', (line) => {
     process.stderr.write(line);
   });
-  for (const directory of [paths.run, paths.spool, paths.state]) {
+  for (const directory of [paths.run, paths.spool]) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  try {
+    mkdirSync(paths.state, { recursive: true, mode: 0o700 });
+  } catch {
+    // Cards move without it; the journal and the hook's policy say what is lost.
   }
   const notify = createNotify(paths.systemdNotify, process.env, (why) => {
     log.warn({ why }, 'systemd could not be told, ignoring');
@@ -103,7 +108,9 @@ async function main(): Promise<void> {
     onState: () => desk.onLibvirtState(),
     onEvent(event) {
       if (event.kind === 'synced') {
-        desk.onDomains(event.domains.map((domain) => ({ ...domain, running: domain.id !== null })));
+        desk.onDomains(
+          event.domains.map((domain) => ({ ...domain, running: isActive(domain.state) })),
+        );
       } else {
         const news = newsOf(event);
         if (news !== undefined) desk.onNews(news);
@@ -123,7 +130,8 @@ async function main(): Promise<void> {
     },
     async readDomain(xml) {
       const { name, uuid, hostdevs } = await readDomain(xml);
-      return { name, uuid, functions: hostdevs.map((hostdev) => hostdev.address) };
+      const managed = hostdevs.every((hostdev) => hostdev.managed);
+      return { name, uuid, managed, functions: hostdevs.map((hostdev) => hostdev.address) };
     },
     libvirtState() {
       const now = libvirt.state();
@@ -141,18 +149,8 @@ async function main(): Promise<void> {
     process.exit(1);
   });
   await connection.requestName(busName);
-  notify.tell('--ready', `--status=${VERSION}: ready`);
-  notify.startWatchdog();
-  log.info({ version: VERSION, leases: leases.all().length }, 'Ready');
 
-  libvirt.start();
-  desk.checkAll().catch((error: unknown) => {
-    log.warn(
-      { why: asRevivedError(error).message },
-      'The first check of the cards failed, ignoring',
-    );
-  });
-
+  // Before anybody is told that we are ready: a signal without a handler would just kill us.
   process.on('SIGHUP', () => {
     desk.reload().catch((error: unknown) => {
       log.error({}, `The old configuration stays: ${sentence(asRevivedError(error))}`);
@@ -172,6 +170,19 @@ async function main(): Promise<void> {
     process.exit(0);
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop());
+
+  notify.tell('--ready', `--status=${VERSION}: ready`);
+  notify.startWatchdog();
+  log.info({ version: VERSION, leases: leases.all().length }, 'Ready');
+
+  desk.resume();
+  libvirt.start();
+  desk.checkAll().catch((error: unknown) => {
+    log.warn(
+      { why: asRevivedError(error).message },
+      'The first check of the cards failed, ignoring',
+    );
+  });
 }
 
 /** `--introspect DIR`: the interface descriptions, for installation. */

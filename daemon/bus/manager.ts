@@ -2,6 +2,7 @@
 import { asRevivedError, RevivedError } from '../errors.ts';
 import { parseCardAddress } from '../pci/address.ts';
 import type { ManagerView, PlanView, Service } from '../pipeline/service.ts';
+import { printable } from '../printable.ts';
 import { takeSpooled } from './hook-spool.ts';
 import { bindJob, jobDict } from './jobs.ts';
 import { type BoundInterface, bindInterface } from './members.ts';
@@ -102,9 +103,10 @@ function stepDict(step: PlanView['steps'][number]): Dict {
   };
 }
 
-// libvirt shows a hook's last words to the user among its own: they must say who speaks.
+// libvirt shows a hook's last words to the user among its own: they must say who speaks, on one line, and the name of a
+// domain in them must not act on the terminal.
 function forLibvirt(thrown: unknown): RevivedError {
-  const error = asRevivedError(thrown);
-  if (error.message.startsWith('revived: ')) return error;
-  return new RevivedError(error.code, `revived: ${error.message}`, error.advice, { cause: error });
+  const { code, message, advice } = asRevivedError(thrown);
+  const said = message.startsWith('revived: ') ? message : `revived: ${message}`;
+  return new RevivedError(code, printable(said), advice && printable(advice), { cause: thrown });
 }

@@ -41,27 +41,50 @@ function yamlIn(directory: string): readonly string[] {
 
 // yaml and ajv are loaded here only: a host without configuration starts without them.
 async function parse(path: string, text: string): Promise<ConfigFile> {
-  const { LineCounter, parseDocument } = await import('yaml');
+  const { isMap, isScalar, LineCounter, parseDocument, visit } = await import('yaml');
   const { Ajv } = await import('ajv');
   const { schema } = await import('./schema.ts');
   const lines = new LineCounter();
+  const lineOf = (node: unknown): number | undefined =>
+    hasRange(node) ? lines.linePos(node.range[0]).line : undefined;
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const broken = document.errors[0];
   if (broken !== undefined) {
     throw wrong(path, lines.linePos(broken.pos[0]).line, broken.message.split('\n')[0] ?? '');
   }
+  // An alias of an alias of an alias ... is a small file and a big value.
+  visit(document, {
+    Alias(_key, alias) {
+      throw wrong(path, lineOf(alias), `the alias *${alias.source} is not allowed here`);
+    },
+  });
   const value: unknown = document.toJS({ maxAliasCount: 0 }) ?? {};
   const validate = new Ajv({ allErrors: false, strict: true }).compile<ConfigFile>(schema);
   if (validate(value)) return value;
   const error = validate.errors?.[0];
-  const keys = (error?.instancePath ?? '').split('/').slice(1);
-  const extra: unknown = error?.params['additionalProperty'] ?? error?.params['propertyName'];
-  if (typeof extra === 'string') keys.push(extra);
-  const node: unknown = keys.length === 0 ? undefined : document.getIn(keys, true);
-  const line = hasRange(node) ? lines.linePos(node.range[0]).line : undefined;
+  const keys = pathOf(error?.instancePath ?? '');
+  const parent: unknown = document.getIn(keys, true);
+  // A key that is wrong itself: its own line, which is not always that of its value.
+  const key: unknown = error?.params['additionalProperty'] ?? error?.propertyName;
+  const pair = isMap(parent)
+    ? parent.items.find((one) => isScalar(one.key) && one.key.value === key)
+    : undefined;
+  if (typeof key === 'string') keys.push(key);
   const allowed: unknown = error?.params['allowedValues'];
   const hint = Array.isArray(allowed) ? ` (${allowed.join(', ')})` : '';
-  throw wrong(path, line, `${keys.join('.') || 'the file'} ${error?.message ?? 'is wrong'}${hint}`);
+  throw wrong(
+    path,
+    lineOf(pair?.key ?? parent),
+    `${keys.join('.') || 'the file'} ${error?.message ?? 'is wrong'}${hint}`,
+  );
+}
+
+// `/domains/a~1b` is a JSON pointer (RFC 6901).
+function pathOf(pointer: string): string[] {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'));
 }
 
 function merge(config: Config, file: ConfigFile): Config {

@@ -15,7 +15,7 @@ export async function writeWhole(path: string, text: string): Promise<void> {
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined); // why it failed is what counts
     throw error;
   }
   const directory = await open(dirname(path), 'r');

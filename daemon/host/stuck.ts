@@ -8,7 +8,7 @@ import type { IoResult, SysfsIo } from '../sysfs/io.ts';
 export interface StuckChildren {
   /** The pid of a card's stuck child; undefined when there is none. */
   of(card: CardAddress): number | undefined;
-  note(path: string, pid: number): void;
+  note(card: CardAddress, pid: number): void;
   freed(pid: number): CardAddress | undefined;
 }
 
@@ -20,9 +20,8 @@ export function createStuckChildren(): StuckChildren {
       for (const [pid, stuckCard] of children) if (stuckCard === card) return pid;
       return undefined;
     },
-    note(path, pid) {
-      const card = cardIn(path);
-      if (card !== undefined) children.set(pid, card);
+    note(card, pid) {
+      children.set(pid, card);
     },
     freed(pid) {
       const card = children.get(pid);
@@ -34,17 +33,22 @@ export function createStuckChildren(): StuckChildren {
 
 /** `io` that notes stuck children and refuses at once what would hang behind one. */
 export function guardIo(io: SysfsIo, stuck: StuckChildren): SysfsIo {
-  const guarded = async (path: string, access: () => Promise<IoResult>): Promise<IoResult> => {
-    const card = cardIn(path);
+  const guarded = async (
+    card: CardAddress | undefined,
+    access: () => Promise<IoResult>,
+  ): Promise<IoResult> => {
     const pid = card === undefined ? undefined : stuck.of(card);
     if (pid !== undefined) return { state: 'stuck', ms: 0, pid };
     const result = await access();
-    if (result.state === 'stuck') stuck.note(path, result.pid);
+    if (result.state === 'stuck' && card !== undefined) stuck.note(card, result.pid);
     return result;
   };
   return {
-    write: (path, value, deadlineMs) => guarded(path, () => io.write(path, value, deadlineMs)),
-    read: (path, length, deadlineMs) => guarded(path, () => io.read(path, length, deadlineMs)),
+    // bind, unbind and drivers_probe name the function in what is written to them.
+    write: (path, value, deadlineMs) =>
+      guarded(cardIn(path) ?? cardIn(value.trim()), () => io.write(path, value, deadlineMs)),
+    read: (path, length, deadlineMs) =>
+      guarded(cardIn(path), () => io.read(path, length, deadlineMs)),
   };
 }
 

@@ -12,6 +12,11 @@ const states: Readonly<Record<string, string>> = {
   crashed: 'crashed',
 };
 
+/** True for a domain that has, or is about to get, its devices: by its state, because the id of a listing may be older. */
+export function isActive(state: string): boolean {
+  return !(state === 'shutoff' || state === 'crashed' || state === 'nostate');
+}
+
 /** What the event means for the pipeline; undefined when it means nothing. */
 export function newsOf(event: DomainEvent): DomainNews | undefined {
   const { uuid, name } = event.domain;

@@ -68,9 +68,9 @@ export function isInteresting(card: Card): boolean {
 }
 
 /**
- * Functions that must move when `requested` ones of this card move. A plug-in graphics card moves whole. Elsewhere (the
- * ports of a network card, chipset and SoC slots) functions are separate devices: only those in the same IOMMU group go
- * along, and the audio function of a display.
+ * Functions that must move when `requested` ones of this card move. A plug-in graphics card moves whole, of another plug-in
+ * card those in the same IOMMU group go along. On a root bus and in SoC slots nothing does but the audio function of a
+ * display: what shares the group there may be the host's disks or network, and is refused instead (plan.ts).
  */
 export function companions(
   card: Card,
@@ -79,7 +79,9 @@ export function companions(
   const plugIn = card.ports.length > 0 && !card.functions.some(isSocFunction);
   if (plugIn && card.functions.some(isDisplay)) return card.functions;
   const groups = new Set(
-    card.functions.filter((fn) => requested.has(fn.address)).map((fn) => fn.group ?? fn.address),
+    card.functions
+      .filter((fn) => plugIn && requested.has(fn.address))
+      .map((fn) => fn.group ?? fn.address),
   );
   const display = card.functions.some((fn) => requested.has(fn.address) && isDisplay(fn));
   return card.functions.filter(

@@ -40,6 +40,8 @@ export interface Desk extends Service {
   onLibvirtState(): void;
   /** A child that hung in the kernel came back. */
   onFreed(card: CardAddress): void;
+  /** What a daemon before us had in hand for a person, and did not finish: it goes home. Guests' cards wait for libvirt. */
+  resume(): void;
   /** First checks of the cards that people care about; nothing that sleeps is woken. */
   checkAll(): Promise<void>;
   /** Waits for running jobs, at most `ms`: used at the end of the process. */
@@ -157,6 +159,26 @@ export function createDesk(parts: DeskParts): Desk {
     );
   };
 
+  /**
+   * By hand a whole slot is named, and in a slot of the chipset or of a SoC that is more than a person means. A guest's
+   * domain names functions; there the owner has said which.
+   */
+  const refuseHostsOwn = (card: Card): void => {
+    const own = card.functions.filter(
+      (fn) =>
+        /^(01|02|06)/.test(fn.classCode ?? '') &&
+        fn.driver !== undefined &&
+        fn.driver !== 'vfio-pci',
+    );
+    if (own.length === 0) return;
+    const names = own.map((fn) => `${fn.address} (${fn.driver})`).join(', ');
+    throw new RevivedError(
+      'refused',
+      `Card ${card.address} holds ${names}: the host's disks, network or bridges may hang on it.`,
+      'Pass the functions that you mean to a domain, or unbind these by hand first.',
+    );
+  };
+
   /** What cannot be done is refused before the card is taken from anybody. */
   const refuseUndoable = (address: CardAddress, rung: string | null): void => {
     const ladder = cardView(address, sources())?.ladder ?? [];
@@ -220,12 +242,14 @@ export function createDesk(parts: DeskParts): Desk {
         );
       }
       refuseInUse(address);
+      refuseHostsOwn(card);
       refuseUndoable(address, rung);
       return started(handover.reset(card, rung === null ? null : [rung], requestedBy));
     },
     take(address, requestedBy) {
       const card = cardOrThrow(address);
       refuseInUse(address);
+      refuseHostsOwn(card);
       const { cards } = planPrepare({
         domain: '(by hand)',
         uuid: '',
@@ -272,11 +296,19 @@ export function createDesk(parts: DeskParts): Desk {
       host.log.warn({ card }, 'A child that hung in the kernel with this card has returned');
       cardChanged(card);
     },
+    resume() {
+      for (const lease of leases.all()) {
+        if (lease.uuid !== '' || lease.state === 'lent' || lease.state === 'stranded') continue;
+        started(handover.giveBack(lease.card, 'it was left half-way by a daemon before this one'));
+      }
+    },
     async checkAll() {
       for (const card of inventory().cards.values()) {
         const lent = leases.get(card.address) !== undefined;
         if (!(isInteresting(card) || lent) || handover.busy(card.address)) continue;
-        health.set(card.address, await checkCard(host, card));
+        const verdict = await checkCard(host, card);
+        // A job that came in between knows better.
+        if (!handover.busy(card.address)) health.set(card.address, verdict);
         tell({ kind: 'card', address: card.address });
       }
     },

@@ -10,7 +10,7 @@ import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.t
 import { companions, readInventory } from '../pci/inventory.ts';
 import type { DomainBook, DomainNews, KnownDomain } from './domains.ts';
 import type { Handover } from './handover.ts';
-import { type Lease, type LeaseBook, readHome } from './lease.ts';
+import { anyDriver, type Lease, type LeaseBook, readHome } from './lease.ts';
 import { type PreparePlan, planPrepare } from './plan.ts';
 import type { HookCall } from './service.ts';
 
@@ -20,6 +20,8 @@ export interface DomainConfig {
   readonly uuid: string;
   /** Functions passed by `<hostdev type='pci'>`. */
   readonly functions: readonly FunctionAddress[];
+  /** managed='yes' for all of them: libvirt has promised to give them back to the host. */
+  readonly managed?: boolean;
 }
 
 export interface GuestParts {
@@ -47,6 +49,10 @@ export interface Guests {
 const stoppedBudgetMs = 5000;
 /** libvirt's words for a domain that has its devices open. */
 const activeStates: ReadonlySet<string> = new Set(['running', 'blocked', 'paused', 'pmsuspended']);
+/** A start that has said nothing for this long after its `prepare` is none any more. */
+const startMs = 150_000;
+/** libvirt's hook gives up after 150 s: the answer must come before. */
+const maxPrepareMs = 140_000;
 /** On top of the configured waits, for the steps themselves. */
 const prepareSlackMs = 20_000;
 
@@ -58,6 +64,8 @@ export function createGuests(parts: GuestParts): Guests {
   const cardsOf = (domain: DomainConfig): readonly CardAddress[] => [
     ...new Set(domain.functions.map(cardOf)),
   ];
+  /** Domains that were being started when last heard of: no word of their end has come since. */
+  const starting = new Set<string>();
   const quietly = (ended: Promise<void>): void => {
     ended.catch(() => undefined); // its job and the log tell
   };
@@ -80,16 +88,24 @@ export function createGuests(parts: GuestParts): Guests {
     for (const note of notes) host.log.info({ domain: domain.name }, note);
     if (planned.length === 0) return;
     const cards = planned.map(({ card }) => card);
+    starting.add(domain.uuid);
     const holder = { domain: domain.name, uuid: domain.uuid };
     const { ended } = handover.take(cards, holder, 'hook prepare');
-    const limit = (config().prepareReviveSeconds + config().holdersSeconds) * 1000 + prepareSlackMs;
+    const waits = (config().prepareReviveSeconds + config().holdersSeconds) * 1000;
+    const limit = Math.min(waits + prepareSlackMs, maxPrepareMs);
     const names = cards.map((card) => card.address).join(', ');
     try {
       await withDeadline(ended, limit, `Handing over ${names}`);
     } catch (thrown) {
       const error = asRevivedError(thrown);
       if (error.code !== 'timed-out') throw error;
-      // The job goes on; what it takes later goes home again when libvirt says `release` for the refused start.
+      // The job goes on. What it has taken when libvirt says `release` for the refused start goes home then; what it
+      // takes later (it may wait for a return still) goes home at once, unless the domain is being started again.
+      quietly(
+        ended.then(() => {
+          if (!starting.has(domain.uuid)) released(domain.uuid, 'its start was refused');
+        }),
+      );
       throw new RevivedError(
         'busy',
         `${error.message} The work goes on in the background.`,
@@ -108,8 +124,17 @@ export function createGuests(parts: GuestParts): Guests {
     await withDeadline(all, stoppedBudgetMs, 'Reviving the cards').catch(() => undefined); // libvirt must go on
   };
 
+  /**
+   * libvirt's event for a guest that is gone. Hooks and events come by different ways: one that is late must not take the
+   * card from the next start of the same domain, whose own `release` is still to come.
+   */
+  const stoppedEvent = (uuid: string): void => {
+    if (!starting.has(uuid)) released(uuid, 'libvirt event stopped');
+  };
+
   /** The guest is gone: its cards come home, in the background. */
   const released = (uuid: string, requestedBy: string): void => {
+    starting.delete(uuid);
     for (const lease of leasesOf(uuid)) {
       if (lease.state === 'lent' || lease.state === 'taking') {
         quietly(handover.giveBack(lease.card, requestedBy).ended);
@@ -127,7 +152,14 @@ export function createGuests(parts: GuestParts): Guests {
         continue;
       const wanted = new Set(domain.functions.filter((fn) => cardOf(fn) === address));
       const moving = { ...card, functions: companions(card, wanted) };
-      // Drivers stay as they are found: libvirt gives back what it took, and leaves the rest where it is.
+      // libvirt gives back what it took. Not always: it trusts an old entry of its list of devices rather than the driver
+      // link (facts/libvirt.md 1.3), and then leaves a managed device on vfio-pci. Any host driver is home for those.
+      const found = readHome(host.paths.sys, moving);
+      const functions = found.functions.map((fn) =>
+        domain.managed === true && fn.driver === 'vfio-pci' && fn.override === 'vfio-pci'
+          ? { ...fn, driver: anyDriver, override: '' }
+          : fn,
+      );
       await leases.set({
         card: address,
         domain: domain.name,
@@ -135,7 +167,7 @@ export function createGuests(parts: GuestParts): Guests {
         since: Date.now() * 1000,
         state: 'lent',
         boundBy: 'libvirt',
-        home: { ...readHome(host.paths.sys, moving), power: [] },
+        home: { ...found, functions, power: [] },
         reason: '',
       });
       host.log.info(
@@ -176,6 +208,7 @@ export function createGuests(parts: GuestParts): Guests {
           return prepare(domain);
         case 'started':
         case 'reconnect':
+          starting.delete(domain.uuid);
           domains.setState(domain.uuid, domain.name, 'running');
           domains.setCards(domain.uuid, cardsOf(domain));
           return adopt(domain);
@@ -197,6 +230,9 @@ export function createGuests(parts: GuestParts): Guests {
       const running = new Set(list.filter((one) => one.running).map((one) => one.uuid));
       for (const lease of leases.all()) {
         if (lease.uuid === '' || lease.state === 'stranded' || handover.busy(lease.card)) continue;
+        // The listing may be older than a start that has just got its card.
+        const age = Date.now() - lease.since / 1000;
+        if (starting.has(lease.uuid) && age < startMs) continue;
         if (!running.has(lease.uuid)) {
           quietly(handover.giveBack(lease.card, 'its domain was found stopped').ended);
         } else if (lease.state !== 'lent') {
@@ -209,7 +245,7 @@ export function createGuests(parts: GuestParts): Guests {
       switch (news.kind) {
         case 'state':
           domains.setState(news.uuid, news.name, news.state);
-          if (news.state === 'shutoff') released(news.uuid, 'libvirt event stopped');
+          if (news.state === 'shutoff') stoppedEvent(news.uuid);
           else if (news.state === 'running') quietly(learn(news.uuid, true));
           return;
         case 'defined':

@@ -3,7 +3,8 @@
  * and after the last one. Who asks, and why, is the desk's business.
  */
 import type { Config } from '../config/config.ts';
-import { asRevivedError, type RevivedError, sentence } from '../errors.ts';
+import { atDeadline } from '../deadline.ts';
+import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { createLock, type Lock } from '../host/lock.ts';
 import type { CardAddress } from '../pci/address.ts';
@@ -13,9 +14,18 @@ import type { RungName } from '../reset/rung.ts';
 import { checkCard } from '../reset/verify.ts';
 import type { Job, JobBook } from './job.ts';
 import type { Journal } from './journal.ts';
-import { cardFromHome, type Lease, type LeaseBook, readHome } from './lease.ts';
+import {
+  anyDriver,
+  cardFromHome,
+  type Home,
+  type Lease,
+  type LeaseBook,
+  type PowerSetting,
+  readHome,
+} from './lease.ts';
 import { detachSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
-import { LeftAsIsError, runSteps, UndoFailedError } from './runner.ts';
+import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
+import type { Step } from './step.ts';
 
 export interface HandoverParts {
   readonly host: Host;
@@ -64,6 +74,23 @@ export function createHandover(parts: HandoverParts): Handover {
     await leases.set(lease);
     parts.onLease(lease.card);
   };
+  /** The lease at the start of a job. Where it cannot be kept, the card is not touched: a crash would lose its home. */
+  const beginLease = async (lease: Lease): Promise<void> => {
+    const before = leases.get(lease.card);
+    try {
+      await setLease(lease);
+    } catch (thrown) {
+      await (before === undefined ? leases.drop(lease.card) : leases.set(before)).catch(
+        () => undefined, // the disk refuses this too; in memory it is as before
+      );
+      throw new RevivedError(
+        'failed',
+        `Card ${lease.card} is left as it is: its lease cannot be written (${asRevivedError(thrown).message}).`,
+        `Make room for ${host.paths.leases}.`,
+        { cause: thrown },
+      );
+    }
+  };
   const dropLease = async (card: CardAddress): Promise<void> => {
     await leases.drop(card);
     parts.onLease(card);
@@ -89,9 +116,8 @@ export function createHandover(parts: HandoverParts): Handover {
       () => job.finish('done', ''),
       (thrown: unknown) => {
         const error = asRevivedError(thrown);
-        const state =
-          error.code === 'stuck' ? 'stuck' : error.code === 'cancelled' ? 'cancelled' : 'failed';
-        job.finish(state, sentence(error));
+        const ended = job.signal.aborted ? 'cancelled' : 'failed';
+        job.finish(error.code === 'stuck' ? 'stuck' : ended, sentence(error));
         throw error;
       },
     );
@@ -104,6 +130,23 @@ export function createHandover(parts: HandoverParts): Handover {
     return { job: job.id, ended: written };
   };
 
+  /** What is there now; of a port that another lease has pinned already, what was there before that. */
+  const homeOf = (card: Card): Home => {
+    const home = readHome(host.paths.sys, card);
+    const pinned = leases.all().flatMap((lease) => lease.home.power);
+    const before = (one: PowerSetting) =>
+      pinned.find((other) => other.device === one.device && other.attribute === one.attribute);
+    return { ...home, power: home.power.map((one) => before(one) ?? one) };
+  };
+
+  /** The lease without the power of ports that another lease still needs awake. */
+  const withoutShared = (lease: Lease): Lease => {
+    const others = leases.all().filter((other) => other.card !== lease.card);
+    const needed = new Set(others.flatMap((other) => other.home.power.map((one) => one.device)));
+    const power = lease.home.power.filter((one) => !needed.has(one.device));
+    return { ...lease, home: { ...lease.home, power } };
+  };
+
   const strand = (lease: Lease, error: RevivedError): Promise<void> =>
     setLease({ ...lease, state: 'stranded', reason: sentence(error) });
 
@@ -113,7 +156,8 @@ export function createHandover(parts: HandoverParts): Handover {
     const current = refresh(card, now.functions);
     const old = leases.get(card.address);
     refuseForeignLease(old, holder);
-    const home = old?.home ?? readHome(host.paths.sys, current);
+    // What was found with a running guest was no home: only what we recorded before we touched it is one.
+    const home = old?.boundBy === 'revived' ? old.home : homeOf(current);
     const lease: Lease = {
       card: card.address,
       ...holder,
@@ -123,12 +167,12 @@ export function createHandover(parts: HandoverParts): Handover {
       home,
       reason: '',
     };
-    await setLease(lease);
+    await beginLease(lease);
     const steps = takeSteps(current, config(), config().prepareReviveSeconds * 1000);
     job.expect(steps.length);
     try {
-      await runSteps(steps, { host, job, journal, onFailure: 'rollback' });
-      await setLease({ ...lease, state: 'lent' });
+      const { signal } = job;
+      await runSteps(steps, { host, job, journal, onFailure: 'rollback', signal });
     } catch (thrown) {
       const error = asRevivedError(thrown);
       // What is not undone, or was not at home before, stays on record: something has to be given back still.
@@ -138,28 +182,76 @@ export function createHandover(parts: HandoverParts): Handover {
     } finally {
       await recheck(current);
     }
+    try {
+      await setLease({ ...lease, state: 'lent' });
+    } catch (thrown) {
+      // A restart would not know that it is lent: it goes home while we still do.
+      await returnOne(lease, job, never);
+      throw thrown;
+    }
+  };
+
+  /** A card that came home in part and then died: its functions are taken from their drivers, or no rung may touch it. */
+  const detachFirst = async (
+    lease: Lease,
+    card: Card,
+    anyway: boolean,
+  ): Promise<readonly Step[]> => {
+    const current = refresh(card, readInventory(host.paths.sys).functions);
+    const steps = detachSteps(current);
+    if (lease.boundBy === 'libvirt' || !steps.some((step) => step.step === 'unbind')) return [];
+    const { state } = await checkCard(host, card);
+    return anyway || !(state === 'healthy' || state === 'unknown') ? steps : [];
   };
 
   const returnOne = async (
     lease: Lease,
     job: Job,
+    signal: AbortSignal,
     reset?: { readonly order: readonly RungName[] | null; readonly evenIfHealthy: boolean },
   ): Promise<void> => {
-    const plan = planReturn(lease, config(), host.deadlines.reviveInBackground, reset);
+    const plan = planReturn(
+      withoutShared(lease),
+      config(),
+      host.deadlines.reviveInBackground,
+      reset,
+    );
+    const card = cardFromHome(lease.card, lease.home);
+    const base = { host, job, journal };
     job.expect(plan.revive.length + plan.giveBack.length);
+    let notReset: RevivedError | undefined;
     try {
-      await runSteps(plan.revive, { host, job, journal, onFailure: 'stop' });
+      try {
+        const detach = await detachFirst(lease, card, reset !== undefined);
+        await runSteps([...detach, ...plan.revive], { ...base, onFailure: 'stop', signal });
+      } catch (thrown) {
+        notReset = asRevivedError(thrown);
+        // A reset that was asked for and not done, on a card that lives and that nobody has open: it goes home.
+        const fit = reset !== undefined && notReset.code !== 'stuck' && notReset.code !== 'busy';
+        const { state } = fit ? await checkCard(host, card) : { state: 'unknown' };
+        if (!fit || !(state === 'healthy' || state === 'unknown')) throw notReset;
+        const closed = plan.revive.filter((step) => step.step === 'wait-closed');
+        await runSteps(closed, { ...base, onFailure: 'stop', signal: never });
+      }
       // What libvirt bound it has given back by now; the rest stays where it was found (invariant 2).
-      const giveBack = lease.boundBy === 'libvirt' ? [] : plan.giveBack;
-      await runSteps(giveBack, { host, job, journal, onFailure: 'go-on' });
+      const giveBack =
+        lease.boundBy === 'libvirt'
+          ? plan.giveBack.filter(
+              (step) => step.step === 'bind-home' && step.args.driver === anyDriver,
+            )
+          : plan.giveBack;
+      await runSteps(giveBack, { ...base, onFailure: 'go-on', signal: never });
       await dropLease(lease.card);
     } catch (thrown) {
       const error = asRevivedError(thrown);
-      await strand(lease, error);
+      // Somebody has it open still: it is as lent as before, and comes home when that has ended.
+      if (error.code === 'busy' && reset === undefined) await setLease(stillLent(lease));
+      else await strand(lease, error);
       throw error;
     } finally {
-      await recheck(cardFromHome(lease.card, lease.home));
+      await recheck(card);
     }
+    if (notReset !== undefined) throw notReset;
   };
 
   return {
@@ -180,7 +272,7 @@ export function createHandover(parts: HandoverParts): Handover {
           for (const address of taken.reverse()) {
             const lease = leases.get(address);
             // The failure of the start is what is reported; a card that cannot go home is stranded and says so itself.
-            if (lease !== undefined) await returnOne(lease, job).catch(() => undefined);
+            if (lease !== undefined) await returnOne(lease, job, never).catch(() => undefined);
           }
           throw thrown;
         }
@@ -190,8 +282,8 @@ export function createHandover(parts: HandoverParts): Handover {
       return start('return', card, [card], requestedBy, async (job) => {
         const lease = leases.get(card);
         if (lease === undefined) return;
-        await setLease({ ...lease, state: 'returning' });
-        await returnOne(lease, job);
+        await beginLease({ ...lease, state: 'returning' });
+        await returnOne(lease, job, job.signal);
       });
     },
     reset(card, order, requestedBy) {
@@ -205,13 +297,15 @@ export function createHandover(parts: HandoverParts): Handover {
           since: Date.now() * 1000,
           state: 'resetting',
           boundBy: 'revived',
-          home: readHome(host.paths.sys, current),
+          home: homeOf(current),
           reason: '',
         };
-        await setLease({ ...lease, state: 'resetting' });
+        await beginLease({ ...lease, state: 'resetting' });
         if (old === undefined) {
           try {
-            await runSteps(detachSteps(current), { host, job, journal, onFailure: 'rollback' });
+            const { signal } = job;
+            const steps = detachSteps(current);
+            await runSteps(steps, { host, job, journal, onFailure: 'rollback', signal });
           } catch (thrown) {
             const error = asRevivedError(thrown);
             if (isLeftBehind(error)) await strand(lease, error);
@@ -219,7 +313,7 @@ export function createHandover(parts: HandoverParts): Handover {
             throw error;
           }
         }
-        await returnOne(lease, job, { order, evenIfHealthy: true });
+        await returnOne(lease, job, job.signal, { order, evenIfHealthy: true });
       });
     },
     reviveOnly(card, budgetMs, requestedBy) {
@@ -227,10 +321,21 @@ export function createHandover(parts: HandoverParts): Handover {
         const lease = leases.get(card);
         if (lease === undefined) return;
         const plan = planReturn(lease, config(), budgetMs);
-        await runSteps(plan.revive, { host, job, journal, onFailure: 'stop' });
+        // libvirt rebinds when the budget is used up: from then on no rung may begin.
+        const stop = atDeadline(budgetMs, () => jobs.cancel(job.id));
+        try {
+          const { signal } = job;
+          await runSteps(plan.revive, { host, job, journal, onFailure: 'stop', signal });
+        } finally {
+          stop();
+        }
       });
     },
   };
+}
+
+function stillLent(lease: Lease): Lease {
+  return lease.state === 'taking' ? { ...lease, state: 'lent' } : lease;
 }
 
 function isLeftBehind(error: RevivedError): boolean {

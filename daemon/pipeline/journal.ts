@@ -5,7 +5,8 @@
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { readWhole } from '../host/atomic-file.ts';
 import type { Log } from '../log.ts';
-import type { JobView } from './service.ts';
+import { isCardAddress } from '../pci/address.ts';
+import type { JobView, StepRecord } from './service.ts';
 import type { Step, UndoData } from './step.ts';
 
 type JournalEntry =
@@ -53,8 +54,11 @@ export async function openJournal(
   };
   const reopen = async (): Promise<void> => {
     try {
-      file = await open(path, 'a', 0o600);
+      file = await open(path, 'a+', 0o600);
       size = (await file.stat()).size;
+      // A line that a crash has cut off must not take the next one with it.
+      const { buffer } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
+      if (size > 0 && buffer.toString() !== '\n') await file.appendFile('\n');
     } catch (error) {
       file = undefined;
       tell(error);
@@ -84,8 +88,11 @@ export async function openJournal(
         if (file === undefined || size < rotateBytes) return;
         await file.close();
         file = undefined;
-        await rename(path, `${path}.1`);
-        await reopen();
+        try {
+          await rename(path, `${path}.1`);
+        } finally {
+          await reopen();
+        }
       }),
     close: () =>
       inOrder(async () => {
@@ -129,11 +136,36 @@ function isJobView(value: unknown): value is JobView {
     typeof value.subject === 'string' &&
     'state' in value &&
     typeof value.state === 'string' &&
+    'progress' in value &&
+    typeof value.progress === 'number' &&
+    'startedUsec' in value &&
+    typeof value.startedUsec === 'number' &&
+    'finishedUsec' in value &&
+    typeof value.finishedUsec === 'number' &&
+    'requestedBy' in value &&
+    typeof value.requestedBy === 'string' &&
     'steps' in value &&
     Array.isArray(value.steps) &&
+    value.steps.every(isStepRecord) &&
     'cards' in value &&
     Array.isArray(value.cards) &&
+    value.cards.every((card: unknown) => typeof card === 'string' && isCardAddress(card)) &&
     'error' in value &&
     typeof value.error === 'string'
+  );
+}
+
+function isStepRecord(value: unknown): value is StepRecord {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'name' in value &&
+    typeof value.name === 'string' &&
+    'state' in value &&
+    typeof value.state === 'string' &&
+    'ms' in value &&
+    typeof value.ms === 'number' &&
+    'detail' in value &&
+    typeof value.detail === 'string'
   );
 }

@@ -20,6 +20,7 @@ interface HomeFunction {
   readonly id: string;
   readonly classCode: string;
   readonly group: string | null;
+  /** Null: none. `anyDriver`: whichever host driver takes it. */
   readonly driver: string | null;
   /** driver_override as the owner had set it; empty for none. */
   readonly override: string;
@@ -53,6 +54,9 @@ export interface Lease {
   /** Why it is stranded; empty otherwise. */
   readonly reason: string;
 }
+
+/** The home of a function that we found already taken from its driver: whichever host driver the kernel picks. */
+export const anyDriver = '*';
 
 const powerAttributes = ['power/control', 'd3cold_allowed'] as const;
 const maxFileBytes = 4 * 1024 * 1024;
@@ -166,7 +170,7 @@ const states: readonly string[] = [
   'stranded',
 ] satisfies Lease['state'][];
 // Driver names end up in sysfs files: letters, digits, dash and underscore only.
-const driverName = /^[A-Za-z0-9_-]{0,64}$/;
+const driverName = /^([A-Za-z0-9_-]{0,64}|\*)$/;
 
 function isLease(entry: unknown): entry is Lease {
   return (

@@ -89,11 +89,7 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
     }),
     ...unbindSteps(card),
     reviveStep(card, reviveMs, settings?.ladder ?? null, false),
-    ...(method === undefined
-      ? []
-      : functions.slice(0, 1).map((fn): Step => {
-          return { step: 'reset-method', args: { card: address, fn, methods: method } };
-        })),
+    ...(method === undefined ? [] : methodSteps(card, method)),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
     { step: 'pin-power', args: { card: address, devices: functions } },
@@ -132,6 +128,7 @@ export function planReturn(
       reviveStep(known, reviveMs, order, reset.evenIfHealthy),
     ],
     giveBack: [
+      ...(config.cards.get(card)?.resetMethod === undefined ? [] : methodSteps(known, 'default')),
       ...lease.home.functions.map(({ address, driver }): Step => {
         return { step: 'bind-home', args: { card, fn: address, driver } };
       }),
@@ -141,6 +138,12 @@ export function planReturn(
       { step: 'restore-power', args: { card, settings: lease.home.power } },
     ],
   };
+}
+
+function methodSteps(card: Card, methods: string): readonly Step[] {
+  return card.functions.slice(0, 1).map((fn): Step => {
+    return { step: 'reset-method', args: { card: card.address, fn: fn.address, methods } };
+  });
 }
 
 function freeSteps(card: Card): readonly Step[] {

@@ -26,6 +26,8 @@ export interface RunOptions {
    * go-on: do the rest all the same and report the first failure at the end.
    */
   readonly onFailure: 'rollback' | 'stop' | 'go-on';
+  /** Ends the run before its next step; undoing goes on regardless. */
+  readonly signal: AbortSignal;
 }
 
 interface Done {
@@ -40,12 +42,13 @@ export async function runSteps(steps: readonly Step[], options: RunOptions): Pro
   let failure: RevivedError | undefined;
   for (const [index, step] of steps.entries()) {
     try {
-      if (options.job.signal.aborted) throw new RevivedError('cancelled', 'It was cancelled.');
+      if (options.signal.aborted) throw new RevivedError('cancelled', 'It was cancelled.');
       await runOne(index, step, options, done);
     } catch (thrown) {
       const error = asRevivedError(thrown);
       failure ??= error;
-      if (options.onFailure === 'rollback' && step.step === 'revive') {
+      const begun = done.at(-1)?.step === step;
+      if (options.onFailure === 'rollback' && begun && step.step === 'revive') {
         throw new LeftAsIsError(error.code, error.message, error.advice, { cause: error });
       }
       if (options.onFailure === 'rollback') {
@@ -67,7 +70,7 @@ async function runOne(index: number, step: Step, options: RunOptions, done: Done
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
     try {
-      const detail = await perform(step, contextOf(options));
+      const detail = await perform(step, contextOf(options, options.signal));
       await journal.append({ event: 'done', ...entry, detail });
       end('done', detail);
     } catch (thrown) {
@@ -90,7 +93,7 @@ async function undoAll(done: readonly Done[], options: RunOptions): Promise<read
     const entry = { job: job.id, index, step, undo };
     await journal.append({ event: 'undo', ...entry, detail: '' });
     try {
-      await takeBack(step, undo, contextOf(options));
+      await takeBack(step, undo, contextOf(options, never));
       await journal.append({ event: 'undone', ...entry, detail: '' });
       end('undone', text);
     } catch (thrown) {
@@ -117,11 +120,13 @@ function withUndoFailures(error: RevivedError, failed: readonly string[]): Reviv
   return new UndoFailedError(error.code, message, error.advice, { cause: error });
 }
 
-// Undoing goes on after a cancel: its waits must not see the aborted signal.
-function contextOf({ host, job }: RunOptions): StepContext {
+/** A signal for what cannot be cancelled: undoing and giving back. */
+export const never = new AbortController().signal;
+
+function contextOf({ host, job }: RunOptions, signal: AbortSignal): StepContext {
   return {
     host,
-    signal: job.signal.aborted ? new AbortController().signal : job.signal,
+    signal,
     onDetail: (name, state, ms, detail) => {
       if (state !== 'running') job.note(name, state, ms, detail);
     },

@@ -68,16 +68,21 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
     options.onRung?.(name);
     const cursor = host.kernelLog.cursor();
     const start = performance.now();
+    const wasHealthy = health.state === 'healthy';
     const answer = await entry.rung.run(facts, host);
+    // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
+    if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid);
     health =
       answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card);
+    // Of a card that was healthy before, only the kernel's answer tells that nothing was reset.
+    const healed = health.state === 'healthy' && !(wasHealthy && answer.state === 'error');
     const needles = [...card.functions.map((fn) => fn.address), ...card.ports];
     const record: RungRecord = {
       rung: name,
       state:
         answer.state === 'stuck'
           ? 'stuck'
-          : health.state === 'healthy'
+          : healed
             ? 'healed'
             : answer.state === 'error'
               ? 'error'
@@ -90,14 +95,15 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
     if (answer.state === 'stuck') {
       return { before, after: health, rungs: records, gaveUp: `${name} hangs in the kernel` };
     }
-    if (health.state === 'healthy')
-      return { before, after: health, rungs: records, gaveUp: undefined };
+    if (healed) return { before, after: health, rungs: records, gaveUp: undefined };
   }
   const tried = records.map((record) => record.rung).join(', ');
   const gaveUp =
     records.length === 0
       ? 'no rung of the ladder can be done on this card here and now'
-      : `tried ${tried}; the card is still ${health.state}`;
+      : health.state === 'healthy'
+        ? `tried ${tried}, but the kernel could not do it`
+        : `tried ${tried}; the card is still ${health.state}`;
   return { before, after: health, rungs: records, gaveUp };
 }
 

@@ -49,11 +49,10 @@ export type Assessment =
   | { readonly available: true; readonly reaches: readonly FunctionAddress[] }
   | { readonly available: false; readonly reason: string };
 
-export interface RungAnswer {
-  readonly state: 'done' | 'error' | 'stuck';
-  /** What the kernel answered, for people. It proves nothing (invariant 4). */
-  readonly said: string;
-}
+/** `said`: what the kernel answered, for people. It proves nothing (invariant 4). */
+export type RungAnswer =
+  | { readonly state: 'done' | 'error'; readonly said: string }
+  | { readonly state: 'stuck'; readonly said: string; readonly pid: number };
 
 export interface Rung {
   readonly name: RungName;

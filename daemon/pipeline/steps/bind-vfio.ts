@@ -11,6 +11,7 @@ import { present, readLinkName } from '../../sysfs/read.ts';
 import { overrideOf } from '../lease.ts';
 import type { StepExecutor } from '../step.ts';
 import { driverOf, probe, unbindFrom } from './unbind.ts';
+import { untilFree } from './wait-free.ts';
 
 const driver = 'vfio-pci';
 /** devtmpfs makes the node within the bind; this is for udev hosts that replace it. */
@@ -36,7 +37,11 @@ export const bindVfio: StepExecutor<'bind-vfio'> = {
     }
     const now = driverOf(host, fn);
     if (now === driver) return 'vfio-pci has it already';
-    if (now !== undefined) await unbindFrom(host, fn, now);
+    if (now !== undefined) {
+      // A rescan let the host driver grab it, and somebody may have opened it since (invariant 5).
+      await untilFree(host, [fn], signal);
+      await unbindFrom(host, fn, now);
+    }
     await probe(host, fn, driver);
     const group = readLinkName(`${directory}/iommu_group`);
     const node = vfioNode(host.paths.dev, group ?? '?');

@@ -2,6 +2,7 @@
 import { RevivedError } from '../../errors.ts';
 import { deviceDirectory } from '../../pci/device.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
+import { present } from '../../sysfs/read.ts';
 import { overrideOf } from '../lease.ts';
 import type { StepExecutor } from '../step.ts';
 
@@ -13,8 +14,10 @@ export const override: StepExecutor<'override'> = {
   }),
   survey: ({ fn }, host) => ({ previous: overrideOf(host.paths.sys, fn) }),
   async run({ fn, driver }, { host }) {
+    const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
+    // A lost function may be found by a rung later on; whoever binds it then aims its override anew.
+    if (!present(path)) return 'it is not on the bus';
     if (overrideOf(host.paths.sys, fn) !== driver) {
-      const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
       await writeAttribute(host.io, path, `${driver}\n`, host.deadlines.attributeWrite);
     }
     const now = overrideOf(host.paths.sys, fn);

@@ -7,6 +7,7 @@ import { deviceDirectory } from '../../pci/device.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
 import { readAttribute } from '../../sysfs/read.ts';
 import type { StepExecutor } from '../step.ts';
+import { putBack } from './restore-power.ts';
 
 const pinned = [
   ['power/control', 'on'],
@@ -50,10 +51,8 @@ export const pinPower: StepExecutor<'pin-power'> = {
       : `still asleep: ${sleepers.join(', ')}`;
   },
   async undo(_args, undo, { host }) {
-    for (const [path, value] of Object.entries(undo)) {
-      if (readAttribute(path) === value) continue;
-      await writeAttribute(host.io, path, String(value), host.deadlines.attributeWrite, ['ENOENT']);
-    }
+    const settings = Object.entries(undo).map(([path, value]) => ({ path, value: String(value) }));
+    await putBack(settings, host);
   },
 };
 

@@ -35,7 +35,7 @@ export const resetMethod: StepExecutor<'reset-method'> = {
     const path = `${deviceDirectory(host.paths.sys, fn)}/reset_method`;
     const back = await host.io.write(path, `${previous}\n`, host.deadlines.attributeWrite);
     // A stale list (facts/kernel.md 0.1) is refused: probe the methods anew instead.
-    if (back.state === 'error') {
+    if (back.state !== 'ok') {
       await writeAttribute(host.io, path, 'default', host.deadlines.attributeWrite, ['ENOENT']);
     }
   },

@@ -30,6 +30,9 @@ export const reviveStep: StepExecutor<'revive'> = {
     const { after, gaveUp, rungs } = revival;
     const evidence = after.evidence.join('; ');
     if (gaveUp !== undefined) {
+      if (after.state === 'healthy') {
+        throw new RevivedError('failed', `Card ${card} was not reset: ${gaveUp}. It is healthy.`);
+      }
       throw new RevivedError(
         after.evidence.some((line) => line.includes('D state')) ? 'stuck' : 'failed',
         `Card ${card} is ${after.state} and could not be brought back: ${gaveUp} (${evidence}).`,

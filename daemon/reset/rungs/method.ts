@@ -46,12 +46,12 @@ export function methodRung(method: MethodRung): Rung {
     },
     async run(facts, host): Promise<RungAnswer> {
       const said: string[] = [];
-      let state: RungAnswer['state'] = 'done';
+      let state: 'done' | 'error' = 'done';
       for (const address of having(facts)) {
         const answer = await resetBy(host, address, method.name, method.worstMs);
         said.push(`${address}: ${answer.said}`);
-        if (answer.state !== 'done') state = answer.state;
-        if (answer.state === 'stuck') break;
+        if (answer.state === 'stuck') return { ...answer, said: said.join('; ') };
+        if (answer.state === 'error') state = 'error';
       }
       return { state, said: said.join('; ') };
     },
@@ -69,14 +69,17 @@ async function resetBy(
   const limit = host.deadlines.attributeWrite;
   const before = readAttribute(file) ?? '';
   const chosen = await host.io.write(file, method, limit);
-  if (chosen.state === 'stuck')
-    return { state: 'stuck', said: `choosing ${method} never returned` };
+  if (chosen.state === 'stuck') {
+    const said = `choosing ${method} never returned (child ${chosen.pid})`;
+    return { state: 'stuck', said, pid: chosen.pid };
+  }
   if (chosen.state === 'error') {
     return { state: 'error', said: `the kernel refuses the method (${chosen.errno})` };
   }
   const reset = await host.io.write(`${directory}/reset`, '1', worstMs);
   if (reset.state === 'stuck') {
-    return { state: 'stuck', said: `did not return in ${worstMs / 1000} s (child ${reset.pid})` };
+    const said = `did not return in ${worstMs / 1000} s (child ${reset.pid})`;
+    return { state: 'stuck', said, pid: reset.pid };
   }
   // The old list may hold a stale entry that the kernel now refuses: then all methods are probed anew.
   const back = await host.io.write(file, before === '' ? '\n' : before, limit);

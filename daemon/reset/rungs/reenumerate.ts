@@ -46,7 +46,8 @@ export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnsw
     if (!present(directory)) continue;
     const result = await host.io.write(`${directory}/remove`, '1', host.deadlines.bind);
     if (result.state === 'stuck') {
-      return { state: 'stuck', said: `removing ${address} never returned (child ${result.pid})` };
+      const said = `removing ${address} never returned (child ${result.pid})`;
+      return { state: 'stuck', said, pid: result.pid };
     }
     if (result.state === 'error') return failed(`removing ${address}: ${result.errno}`);
   }

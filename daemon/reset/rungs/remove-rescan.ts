@@ -1,6 +1,6 @@
 /** Removes the functions and rescans below the port: re-reads and re-programs everything, resets nothing. */
 import { deviceDirectory } from '../../pci/device.ts';
-import { foreign, type Rung } from '../rung.ts';
+import { hostDriven, type Rung } from '../rung.ts';
 import { removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
 
 export const removeRescan: Rung = {
@@ -9,19 +9,18 @@ export const removeRescan: Rung = {
   expectedMs: 1500,
   worstMs: 100000,
   assess(facts) {
-    const others = foreign(
-      facts,
-      facts.functions.map((fn) => fn.address),
-    );
-    if (others.length > 0)
-      return { available: false, reason: `it would remove ${others.join(', ')}` };
+    const driven = hostDriven(facts);
+    if (driven !== undefined) {
+      return { available: false, reason: `${driven}: it must be unbound first` };
+    }
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
   run(facts, host) {
     return host.rescanLock.run(async () => {
       const settings = saveSettings(facts, host);
       const refused = await removeAll(facts, host);
-      if (refused !== undefined) return refused;
+      if (refused?.state === 'stuck') return refused;
+      // After a removal that failed half-way the rescan brings the others back.
       const port = facts.ports[0];
       const rescan =
         port === undefined
@@ -29,13 +28,14 @@ export const removeRescan: Rung = {
           : `${deviceDirectory(host.paths.sys, port.address)}/rescan`;
       const result = await host.io.write(rescan, '1', host.deadlines.bind);
       if (result.state === 'stuck') {
-        return { state: 'stuck', said: `the rescan never returned (child ${result.pid})` };
+        const said = `the rescan never returned (child ${result.pid})`;
+        return { state: 'stuck', said, pid: result.pid };
       }
       if (result.state === 'error') return { state: 'error', said: `rescan: ${result.errno}` };
       // The rescan itself is synchronous (pci_rescan_bus): what it did not find is not on the way.
       const answer = await waitForAll(facts, host, 0);
       await restoreSettings(settings, host);
-      return answer;
+      return refused ?? answer;
     });
   },
 };

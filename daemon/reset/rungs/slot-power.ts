@@ -1,8 +1,9 @@
 /**
  * Power off and on by the slot's own switch (pciehp; facts/kernel.md 1 slots, 9.2). The functions are removed first:
- * with them in place a slot without power answers "Already enabled". EINVAL on 0 means that it is off already.
+ * with them in place a slot without power answers "Already enabled". EINVAL on 0 means that somebody else took the power
+ * away, ENODEV that pciehp has it off already (drivers/pci/hotplug/pciehp_ctrl.c).
  */
-import { foreign, type ResetFacts, type Rung } from '../rung.ts';
+import { foreign, hostDriven, type ResetFacts, type Rung } from '../rung.ts';
 import { removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
 
 export const slotPower: Rung = {
@@ -13,6 +14,10 @@ export const slotPower: Rung = {
   assess(facts) {
     if (facts.slot === undefined) {
       return { available: false, reason: 'the platform has no power switch for this slot' };
+    }
+    const driven = hostDriven(facts);
+    if (driven !== undefined) {
+      return { available: false, reason: `${driven}: it must be unbound first` };
     }
     const reaches = below(facts);
     const others = foreign(facts, reaches);
@@ -28,17 +33,15 @@ export const slotPower: Rung = {
       const refused = await removeAll(facts, host);
       if (refused !== undefined) return refused;
       for (const [value, tolerated] of [
-        ['0', 'EINVAL'],
-        ['1', ''],
-      ] as const) {
+        ['0', ['EINVAL', 'ENODEV']],
+        ['1', []],
+      ] satisfies readonly (readonly [string, readonly string[]])[]) {
         const result = await host.io.write(`${slot.directory}/power`, value, host.deadlines.bind);
         if (result.state === 'stuck') {
-          return {
-            state: 'stuck',
-            said: `slot power ${value} never returned (child ${result.pid})`,
-          };
+          const said = `slot power ${value} never returned (child ${result.pid})`;
+          return { state: 'stuck', said, pid: result.pid };
         }
-        if (result.state === 'error' && result.errno !== tolerated) {
+        if (result.state === 'error' && !tolerated.includes(result.errno)) {
           return { state: 'error', said: `slot power ${value}: ${result.errno}` };
         }
       }

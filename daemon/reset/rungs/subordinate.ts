@@ -37,6 +37,7 @@ export const subordinate: Rung = {
         return {
           state: 'stuck',
           said: `${port.address} did not return in ${seconds} s (child ${result.pid})`,
+          pid: result.pid,
         };
     }
   },
