@@ -57,11 +57,14 @@ test('what works through config space is left out when that is dead', () => {
   assert.match(reason('flr', { configDead: true }), /dead/);
 });
 
-test('nothing is reset under a live host driver, a removal ends the driver properly', () => {
+test('nothing is reset, removed or switched off under a live host driver', () => {
   const driven = {
     functions: [{ address: fn('0000:0b:00.0'), methods: ['flr'], driver: 'amdgpu' }],
   };
-  assert.deepEqual(available(driven), ['remove-rescan']);
+  assert.deepEqual(
+    available({ ...driven, slot: { directory: '/sys/bus/pci/slots/1', power: '1' } }),
+    [],
+  );
   assert.match(reason('subordinate', driven), /still run by amdgpu/);
 });
 

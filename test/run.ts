@@ -1,0 +1,91 @@
+/**
+ * Runs the suites that are named on the command line and closes with the line `N passed, N failed`.
+ * A test that is skipped, marked as to do or cancelled counts as failed; so does a file or a suite without tests.
+ */
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import process from 'node:process';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+import { type Outcome, outcomeOf, type Tally, tally, tallyLine } from './tally.ts';
+
+const build = fileURLToPath(new URL('.', import.meta.url));
+const top = join(build, '..', '..');
+
+/** One file may take this long. */
+const fileLimitMs = { unit: 120_000, integration: 600_000 } as const;
+/** The lab has its own limit (LAB_TIMEOUT) and ends its machine; this one is for the lab itself. */
+const scenarioLimitMs = 1_800_000;
+
+async function nodeSuite(name: 'unit' | 'integration'): Promise<readonly Outcome[]> {
+  const files = filesBelow(join(build, name), '.test.mjs');
+  const outcomes: Outcome[] = [];
+  const stream = run({
+    files: [...files],
+    // Integration tests share the machine: processes, mounts, a libvirtd.
+    concurrency: name === 'unit' ? availableParallelism() : 1,
+    timeout: fileLimitMs[name],
+  });
+  stream.on('test:pass', (event) => outcomes.push(outcomeOf(event, 'passed', files)));
+  stream.on('test:fail', (event) => outcomes.push(outcomeOf(event, 'failed', files)));
+  for await (const chunk of stream.compose(new spec())) process.stdout.write(String(chunk));
+  return outcomes;
+}
+
+function labSuite(): readonly Outcome[] {
+  return filesBelow(join(top, 'test', 'lab', 'scenarios'), '.sh').map((file) => {
+    const name = relative(top, file);
+    process.stdout.write(`▶ ${name}\n`);
+    const started = performance.now();
+    const child = spawnSync(join(top, 'test', 'lab', 'lab'), ['run', file], {
+      cwd: top,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      timeout: scenarioLimitMs,
+    });
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    const why = child.error?.message ?? `exit ${child.status ?? child.signal}`;
+    process.stdout.write(
+      child.status === 0 ? `✔ ${name} (${seconds} s)\n` : `✖ ${name} (${seconds} s): ${why}\n`,
+    );
+    return child.status === 0
+      ? { name, state: 'passed' }
+      : { name, state: 'failed', reason: `in the lab: ${why}` };
+  });
+}
+
+function filesBelow(folder: string, ending: string): readonly string[] {
+  try {
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith(ending))
+      .map((name) => join(folder, name))
+      .sort();
+  } catch {
+    return []; // no folder is no tests, which fails the suite
+  }
+}
+
+async function outcomesOf(suite: string): Promise<readonly Outcome[]> {
+  switch (suite) {
+    case 'unit':
+    case 'integration':
+      return nodeSuite(suite);
+    case 'lab':
+      return labSuite();
+    default:
+      return [{ name: suite, state: 'failed', reason: 'there is no such suite' }];
+  }
+}
+
+const suites: Record<string, Tally> = {};
+for (const suite of process.argv.slice(2)) suites[suite] = tally(suite, await outcomesOf(suite));
+
+const all = Object.values(suites);
+for (const failure of all.flatMap((one) => one.failures)) process.stdout.write(`✖ ${failure}\n`);
+for (const [suite, one] of Object.entries(suites)) {
+  process.stdout.write(`${suite}: ${tallyLine([one])}\n`);
+}
+process.stdout.write(`${tallyLine(all)}\n`);
+process.exitCode = all.length > 0 && all.every((one) => one.failures.length === 0) ? 0 : 1;

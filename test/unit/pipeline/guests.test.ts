@@ -1,0 +1,390 @@
+/** Hooks and events come late, twice, in any order or not at all; the cards end where they belong. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { defaultConfig } from '../../../daemon/config/config.ts';
+import { RevivedError } from '../../../daemon/errors.ts';
+import { readDomain } from '../../../daemon/libvirt/domain-xml.ts';
+import { createDomainBook, type DomainBook } from '../../../daemon/pipeline/domains.ts';
+import { createGuests, type Guests } from '../../../daemon/pipeline/guests.ts';
+import { openLeases } from '../../../daemon/pipeline/lease.ts';
+import type { SysfsIo } from '../../../daemon/sysfs/io.ts';
+import {
+  benchCards,
+  type Guest,
+  gate,
+  guest,
+  leasesOnDisk,
+  rungsOf,
+  type SimPipeline,
+  simPipeline,
+  treeOf,
+  turns,
+  until,
+} from '../sim-host.ts';
+
+const { bochs, flr, xhci } = benchCards;
+
+const windows = guest('win10', 'a', `${bochs}.0`, `${bochs}.1`);
+const linux = guest('linux', 'b', `${bochs}.0`, `${bochs}.1`);
+
+describe('guests', () => {
+  let sim: SimPipeline;
+  let domains: DomainBook;
+  let guests: Guests;
+  /** What libvirt would give. */
+  let libvirt: Map<string, string>;
+  let hold: (path: string) => Promise<void> | undefined;
+  let before: unknown;
+
+  const watch = (io: SysfsIo): SysfsIo => ({
+    read: (path, length, deadlineMs) => io.read(path, length, deadlineMs),
+    async write(path, value, deadlineMs) {
+      await hold(path);
+      return io.write(path, value, deadlineMs);
+    },
+  });
+  /** The handlers as after a restart of the daemon, over these books. */
+  const handlers = (leases = sim.leases, handover = sim.handover): Guests => {
+    domains = createDomainBook(() => {});
+    return createGuests({
+      host: sim.host,
+      leases,
+      handover,
+      domains,
+      config: () => sim.config,
+      readDomain: async (xml) => {
+        const { name, uuid, hostdevs } = await readDomain(xml);
+        return { name, uuid, functions: hostdevs.map((hostdev) => hostdev.address) };
+      },
+      async fetchXml(domain) {
+        const xml = libvirt.get(domain);
+        if (xml === undefined) throw new RevivedError('not-found', `No domain ${domain}.`);
+        return xml;
+      },
+      onCard: () => {},
+    });
+  };
+
+  beforeEach(async () => {
+    hold = () => undefined;
+    libvirt = new Map([windows, linux].map((one) => [one.uuid, one.xml]));
+    sim = await simPipeline(undefined, watch);
+    guests = handlers();
+    before = treeOf(sim.kernel.sys);
+  });
+  afterEach(() => sim.close());
+
+  const hook = (one: Guest, operation: string) =>
+    guests.hook({ operation, domain: one.name, extra: '-', xml: one.xml });
+  const news = ({ uuid, name }: Guest, state: string) =>
+    guests.onNews({ kind: 'state', uuid, name, state });
+  const drivers = () => [`${bochs}.0`, `${bochs}.1`].map((fn) => sim.driver(fn));
+  const onVfio = ['vfio-pci', 'vfio-pci'];
+  const jobs = () => sim.jobs.all().map((job) => job.operation);
+  const isHome = () => {
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+    assert.deepEqual(sim.leases.all(), []);
+  };
+  /** libvirt takes a card while the daemon is away. */
+  const boundByLibvirt = (...functions: readonly string[]) => {
+    for (const fn of functions) {
+      sim.kernel.write(sim.at(fn, 'driver_override'), 'vfio-pci');
+      sim.kernel.write(sim.at(fn, 'driver/unbind'), fn);
+      sim.kernel.write(sim.bus('drivers_probe'), fn);
+    }
+  };
+
+  describe('hooks', () => {
+    test('a whole life: lent in prepare, home in the background after release', async () => {
+      await hook(windows, 'prepare');
+      assert.deepEqual(drivers(), onVfio);
+      assert.equal(sim.leases.get(bochs)?.state, 'lent');
+      await hook(windows, 'started');
+      await hook(windows, 'stopped');
+      assert.deepEqual(
+        jobs(),
+        ['prepare'],
+        'libvirt goes on; nothing is done to a card of ours yet',
+      );
+      const held = gate();
+      hold = () => held.opened;
+      await hook(windows, 'release');
+      assert.deepEqual(drivers(), onVfio, 'release did not wait');
+      held.open();
+      await sim.idle();
+      isHome();
+      assert.deepEqual(jobs(), ['prepare', 'return']);
+    });
+
+    test('each of them twice, and the event as well: one return', async () => {
+      await hook(windows, 'prepare');
+      await hook(windows, 'prepare');
+      await hook(windows, 'started');
+      await hook(windows, 'started');
+      await hook(windows, 'stopped');
+      await hook(windows, 'stopped');
+      await hook(windows, 'release');
+      await hook(windows, 'release');
+      news(windows, 'shutoff');
+      await sim.idle();
+      await hook(windows, 'release');
+      await sim.idle();
+      isHome();
+      assert.deepEqual(jobs(), ['prepare', 'prepare', 'return']);
+    });
+
+    test('the event before the hook: one return', async () => {
+      await hook(windows, 'prepare');
+      news(windows, 'running');
+      news(windows, 'shutoff');
+      await hook(windows, 'stopped');
+      await hook(windows, 'release');
+      await sim.idle();
+      isHome();
+      assert.deepEqual(jobs(), ['prepare', 'return']);
+    });
+
+    test('stopped without a start and release without prepare do nothing', async () => {
+      for (const operation of ['stopped', 'release', 'stopped']) await hook(windows, operation);
+      await sim.idle();
+      isHome();
+      assert.deepEqual(jobs(), []);
+      assert.equal(sim.kernel.writes.length, 0);
+    });
+
+    test('what follows a refused prepare finds nothing to do', async () => {
+      sim.kernel.failWrite(sim.bus('drivers/bochs-drm/unbind'), 'EBUSY');
+      await assert.rejects(hook(windows, 'prepare'), /unbind failed: EBUSY/);
+      await hook(windows, 'stopped');
+      await hook(windows, 'release');
+      await sim.idle();
+      isHome();
+    });
+
+    test('a second domain is refused by name, and the first keeps the card', async () => {
+      await hook(windows, 'prepare');
+      await assert.rejects(hook(linux, 'prepare'), {
+        code: 'busy',
+        message: /0000:01:00 is with domain win10; domain linux cannot/,
+      });
+      await hook(linux, 'stopped');
+      await hook(linux, 'release');
+      await sim.idle();
+      assert.deepEqual(drivers(), onVfio);
+      assert.equal(sim.leases.get(bochs)?.domain, 'win10');
+    });
+
+    test('prepare waits for the return that still runs, then has the card', async () => {
+      await hook(windows, 'prepare');
+      const held = gate();
+      hold = () => held.opened;
+      await hook(windows, 'release');
+      const second = hook(linux, 'prepare');
+      await turns();
+      assert.equal(sim.leases.get(bochs)?.state, 'returning');
+      held.open();
+      await second;
+      assert.deepEqual(drivers(), onVfio);
+      assert.equal(leasesOnDisk(sim.host.paths.leases)[0]?.domain, 'linux');
+    });
+
+    for (const starts of ['and is not started again', 'and starts the domain once more'] as const) {
+      test(`libvirt gives up on a prepare that waits too long, ${starts}`, async () => {
+        await hook(windows, 'prepare');
+        const held = gate();
+        hold = () => held.opened;
+        await hook(windows, 'release');
+        // prepareSlackMs is 20 s: what is left of it is the time that libvirt waits.
+        sim.config = { ...defaultConfig, prepareReviveSeconds: -19.97, holdersSeconds: 0 };
+        await assert.rejects(hook(linux, 'prepare'), {
+          code: 'busy',
+          message: /did not end within/,
+        });
+        sim.config = defaultConfig;
+        await hook(linux, 'stopped');
+        await hook(linux, 'release');
+        const again = starts === 'and is not started again' ? undefined : hook(linux, 'prepare');
+        held.open();
+        await again;
+        await sim.idle();
+        if (again === undefined) return isHome();
+        assert.equal(sim.leases.get(bochs)?.state, 'lent');
+        assert.deepEqual(drivers(), onVfio);
+        assert.deepEqual(jobs(), ['prepare', 'return', 'prepare', 'prepare']);
+      });
+    }
+
+    test('a dead card that nothing heals refuses the start, with the reason', async () => {
+      sim.kernel.die(bochs);
+      await assert.rejects(hook(windows, 'prepare'), /could not be brought back/);
+      await hook(windows, 'release');
+      await sim.idle();
+      assert.equal(sim.leases.get(bochs)?.state, 'stranded');
+      assert.deepEqual(jobs(), ['prepare'], 'a stranded card is not given back by itself');
+    });
+
+    test('a domain without PCI devices costs nothing', async () => {
+      const plain = guest('plain', 'c');
+      for (const operation of ['prepare', 'started', 'stopped', 'release']) {
+        await hook(plain, operation);
+      }
+      assert.deepEqual(jobs(), []);
+    });
+
+    test('a domain that is left to libvirt is left to it', async () => {
+      sim.config = { ...defaultConfig, unmanagedDomains: new Set(['win10']) };
+      await hook(windows, 'prepare');
+      boundByLibvirt(`${bochs}.0`, `${bochs}.1`);
+      await hook(windows, 'started');
+      await hook(windows, 'stopped');
+      await hook(windows, 'release');
+      assert.deepEqual([sim.leases.all(), jobs()], [[], []]);
+    });
+
+    test('the XML of another domain is no call of libvirt', async () => {
+      const forged = { operation: 'release', domain: 'win10', extra: '-', xml: linux.xml };
+      await assert.rejects(guests.hook(forged), {
+        code: 'invalid-argument',
+        message: /XML is that of domain "linux", not of "win10"/,
+      });
+    });
+
+    test('other operations are not served', async () => {
+      for (const operation of ['migrate', 'restore', 'attach', '', '__proto__']) {
+        await assert.rejects(hook(windows, operation), { code: 'invalid-argument' }, operation);
+      }
+    });
+  });
+
+  describe('a card that libvirt bound while we were away', () => {
+    const other = guest('other', 'd', `${flr}.0`);
+    const changes = () =>
+      sim.kernel.writes.filter(({ path }) => /bind|override|probe|power/.test(path));
+    beforeEach(() => {
+      boundByLibvirt(`${flr}.0`);
+      libvirt.set(other.uuid, other.xml);
+    });
+
+    for (const operation of ['started', 'reconnect']) {
+      test(`is adopted at ${operation}, revived in stopped, and its drivers are libvirt's business`, async () => {
+        await hook(other, operation);
+        const lease = leasesOnDisk(sim.host.paths.leases)[0];
+        assert.deepEqual([lease?.boundBy, lease?.state], ['libvirt', 'lent']);
+        const { length } = changes();
+        sim.kernel.die(flr, { sign: 'bars', healsBy: ['flr'], clean: true });
+        await hook(other, 'stopped');
+        assert.deepEqual(rungsOf(sim.jobs.all().at(-1)), [['flr', 'done']]);
+        await hook(other, 'release');
+        await sim.idle();
+        assert.deepEqual(sim.leases.all(), []);
+        assert.equal(changes().length, length);
+        assert.equal(sim.driver(`${flr}.0`), 'vfio-pci');
+      });
+    }
+
+    test('is adopted when libvirt tells that the domain runs, once', async () => {
+      news(other, 'running');
+      news(other, 'running');
+      await until(() => sim.leases.get(flr)?.boundBy === 'libvirt');
+    });
+
+    test('is not adopted for a domain that has stopped meanwhile', async () => {
+      news(other, 'running');
+      news(other, 'shutoff');
+      await until(() => domains.all().some((domain) => domain.cards.length > 0));
+      await turns();
+      assert.deepEqual(sim.leases.all(), []);
+    });
+
+    test('is not ours to adopt when somebody has it', async () => {
+      await hook(windows, 'prepare');
+      await hook(linux, 'started');
+      assert.equal(sim.leases.get(bochs)?.domain, 'win10');
+    });
+  });
+
+  describe('after a restart of the daemon', () => {
+    const running = { uuid: windows.uuid, name: windows.name, state: 'running', running: true };
+    const off = { ...running, state: 'shutoff', running: false };
+    beforeEach(async () => {
+      await hook(windows, 'prepare');
+      guests = handlers();
+    });
+
+    test('the card of a domain that runs stays with it', async () => {
+      guests.onDomains([running]);
+      await until(() => domains.all()[0]?.cards[0] === bochs);
+      await sim.idle();
+      assert.deepEqual(drivers(), onVfio);
+      assert.deepEqual(jobs(), ['prepare']);
+    });
+
+    for (const [name, list] of [
+      ['is found stopped', [off]],
+      ['is not there any more', []],
+    ] as const) {
+      test(`the card of a domain that ${name} comes home`, async () => {
+        guests.onDomains(list);
+        await sim.idle();
+        isHome();
+      });
+    }
+
+    test('a lease that was being changed is lent again when its domain runs', async () => {
+      for (const state of ['taking', 'returning'] as const) {
+        const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
+        await sim.leases.set({ ...lease, state });
+        guests.onDomains([running]);
+        await until(() => leasesOnDisk(sim.host.paths.leases)[0]?.state === 'lent');
+      }
+    });
+
+    test('what a person took, and what is stranded, stays', async () => {
+      const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
+      await sim.leases.set({ ...lease, state: 'stranded' });
+      await sim.handover.take([sim.card(xhci)], { domain: '', uuid: '' }, 'a person').ended;
+      guests.onDomains([off]);
+      await sim.idle();
+      assert.equal(sim.leases.get(bochs)?.state, 'stranded');
+      assert.equal(sim.leases.get(xhci)?.state, 'lent');
+    });
+
+    test('the leases on disk are enough', async () => {
+      const leases = await openLeases(sim.host.paths.leases, assert.fail);
+      assert.deepEqual(leases.all(), sim.leases.all());
+    });
+  });
+
+  describe('what libvirt tells', () => {
+    const view = (uuid: string) => domains.all().find((one) => one.uuid === uuid);
+
+    test('defined: the domain and its cards are known; undefined: not any more', async () => {
+      guests.onNews({ kind: 'defined', uuid: windows.uuid, name: windows.name });
+      await until(() => view(windows.uuid)?.cards.length === 1);
+      assert.deepEqual(view(windows.uuid), {
+        uuid: windows.uuid,
+        name: 'win10',
+        state: 'shutoff',
+        cards: [bochs],
+      });
+      guests.onNews({ kind: 'undefined', uuid: windows.uuid });
+      assert.equal(view(windows.uuid), undefined);
+    });
+
+    test('a device plugged into a running domain is a card of it', async () => {
+      news(windows, 'running');
+      libvirt.set(windows.uuid, guest('win10', 'a', `${xhci}.0`).xml);
+      boundByLibvirt(`${xhci}.0`);
+      guests.onNews({ kind: 'devices', uuid: windows.uuid });
+      await until(() => sim.leases.get(xhci)?.boundBy === 'libvirt');
+      assert.deepEqual(view(windows.uuid)?.cards, [xhci]);
+    });
+
+    test('a domain whose XML cannot be had is known all the same', async () => {
+      libvirt.clear();
+      news(windows, 'running');
+      await until(() => /XML of a domain could not be read, ignoring/.test(sim.logged.join('')));
+      assert.equal(view(windows.uuid)?.state, 'running');
+    });
+  });
+});

@@ -1,0 +1,401 @@
+/** Cards go to guests and come home, dead ones are revived on the way, and nothing of it is left behind. */
+import assert from 'node:assert/strict';
+import { mkdirSync, rmSync } from 'node:fs';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import fc from 'fast-check';
+import { defaultConfig } from '../../../daemon/config/config.ts';
+import type { CardAddress } from '../../../daemon/pci/address.ts';
+import type { RungName } from '../../../daemon/reset/rung.ts';
+import type { SysfsIo } from '../../../daemon/sysfs/io.ts';
+import type { Healer } from '../../sim/state.ts';
+import {
+  benchCards,
+  gate,
+  leasesOnDisk,
+  rungsOf,
+  type SimPipeline,
+  simPipeline,
+  treeOf,
+  turns,
+} from '../sim-host.ts';
+
+const { ati, bochs, flr, xhci } = benchCards;
+const guest = { domain: 'win10', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f' };
+
+describe('handover', () => {
+  let sim: SimPipeline;
+  /** Seen before each write is done. */
+  let atWrite: (path: string) => void;
+  /** What a write waits for. */
+  let hold: (path: string) => Promise<void> | undefined;
+  const watch = (io: SysfsIo): SysfsIo => ({
+    read: (path, length, deadlineMs) => io.read(path, length, deadlineMs),
+    async write(path, value, deadlineMs) {
+      atWrite(path);
+      await hold(path);
+      return io.write(path, value, deadlineMs);
+    },
+  });
+  beforeEach(async () => {
+    atWrite = () => {};
+    hold = () => undefined;
+    sim = await simPipeline(undefined, watch);
+    // Not what a pin writes, so that it has something to change and to put back.
+    for (const address of [`${bochs}.0`, `${bochs}.1`, '0000:00:04.0']) {
+      sim.kernel.write(sim.at(address, 'power/control'), 'auto');
+    }
+  });
+  afterEach(() => sim.close());
+
+  const take = (...cards: readonly CardAddress[]) =>
+    sim.handover.take(
+      cards.map((one) => sim.card(one)),
+      guest,
+      'a test',
+    ).ended;
+  const giveBack = (card: CardAddress) => sim.handover.giveBack(card, 'a test').ended;
+  const lastJob = () => sim.jobs.all().at(-1);
+  const only = (...ladder: readonly RungName[]) => {
+    sim.config = { ...defaultConfig, cards: new Map([[bochs, { ladder }]]) };
+  };
+  const onDisk = () => leasesOnDisk(sim.host.paths.leases);
+  const drivers = (card: CardAddress) => sim.functions(card).map((fn) => sim.driver(fn) ?? null);
+
+  for (const [name, card] of Object.entries(benchCards)) {
+    test(`${name} goes to a guest and comes home as it was`, async () => {
+      const before = treeOf(sim.kernel.sys);
+      const home = drivers(card);
+      await take(card);
+      assert.deepEqual(
+        drivers(card),
+        home.map(() => 'vfio-pci'),
+      );
+      const lease = onDisk()[0];
+      assert.deepEqual([lease?.card, lease?.state, lease?.domain], [card, 'lent', 'win10']);
+      assert.deepEqual(
+        lease?.home.functions.map((fn) => fn.driver),
+        home,
+      );
+      await giveBack(card);
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual(onDisk(), []);
+      assert.deepEqual(
+        sim.jobs.all().map((job) => [job.operation, job.state]),
+        [
+          ['prepare', 'done'],
+          ['return', 'done'],
+        ],
+      );
+    });
+  }
+
+  // [card, what it dies of, healer, rungs that are tried]: what is not tried is not available on that card.
+  const cases: readonly (readonly [keyof typeof benchCards, 'ff' | 'bars', Healer, RungName[]])[] =
+    [
+      ['flr', 'bars', 'flr', ['flr']],
+      ['flr', 'bars', 'pm', ['flr', 'pm']],
+      ['flr', 'bars', 'bus', ['flr', 'pm', 'bus']],
+      ['flr', 'ff', 'bus', ['bus']],
+      ['xhci', 'ff', 'remove-rescan', ['bus', 'subordinate', 'remove-rescan']],
+      ['bochs', 'ff', 'subordinate', ['subordinate']],
+      ['bochs', 'ff', 'remove-rescan', ['subordinate', 'remove-rescan']],
+      ['bochs', 'ff', 'slot-power', ['subordinate', 'remove-rescan', 'slot-power']],
+    ];
+  for (const [name, sign, healer, rungs] of cases) {
+    test(`${name} dead (${sign}) in a guest is healed by ${healer}, after ${rungs.length - 1} others`, async () => {
+      const card = benchCards[name];
+      const renewed = rungs.includes('remove-rescan') ? (['reset_method'] as const) : [];
+      const before = treeOf(sim.kernel.sys, renewed);
+      await take(card);
+      sim.kernel.die(card, { sign, healsBy: [healer], clean: true });
+      await giveBack(card);
+      assert.deepEqual(
+        rungsOf(lastJob()),
+        rungs.map((rung) => [rung, rung === healer ? 'done' : 'failed']),
+      );
+      assert.deepEqual(treeOf(sim.kernel.sys, renewed), before);
+      assert.deepEqual(onDisk(), []);
+      assert.equal(sim.health.get(card)?.state, 'healthy');
+    });
+  }
+
+  test('rc 0 of a reset on a dead card is seen through', async () => {
+    sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+    await take(bochs);
+    const rung = lastJob()?.steps.find((step) => step.name === 'rung subordinate');
+    assert.match(rung?.detail ?? '', /returned 0 after .* wedged: .*0000:01:00\.0: .*ones/);
+    assert.equal(rung?.state, 'failed');
+  });
+
+  test('a reset that restores what was saved of the dead card is no cure: its BARs are wrong', async () => {
+    sim.kernel.die(bochs, { healsBy: ['subordinate'], clean: false });
+    await take(bochs);
+    assert.deepEqual(rungsOf(lastJob()), [
+      ['subordinate', 'failed'],
+      ['remove-rescan', 'done'],
+    ]);
+    assert.match(
+      lastJob()?.steps.find((step) => step.name === 'rung subordinate')?.detail ?? '',
+      /suspect: 0000:01:00\.0: BAR 0 reads .* where the kernel has/,
+    );
+  });
+
+  describe('BARs lost in a rescan', () => {
+    beforeEach(() => {
+      sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+      sim.kernel.loseBars(bochs, 'rescan');
+    });
+
+    test('are no cure either, and the next rung is tried', async () => {
+      await take(bochs);
+      assert.deepEqual(rungsOf(lastJob()), [
+        ['subordinate', 'failed'],
+        ['remove-rescan', 'failed'],
+        ['slot-power', 'done'],
+      ]);
+    });
+
+    test('make the card suspect, and nobody gets it', async () => {
+      only('remove-rescan');
+      await assert.rejects(take(bochs), /is suspect and could not .*BAR 0 has no address/);
+      assert.equal(onDisk()[0]?.state, 'stranded');
+      assert.deepEqual(drivers(bochs), [null, null]);
+    });
+  });
+
+  describe('a card that nothing heals', () => {
+    test('is kept from host drivers and guests alike, with the reason, by the kernel too', async () => {
+      only('subordinate');
+      sim.kernel.die(bochs);
+      await assert.rejects(take(bochs), { code: 'failed', message: /tried subordinate; .*wedged/ });
+      assert.deepEqual(drivers(bochs), [null, null]);
+      for (const fn of sim.functions(bochs)) {
+        assert.equal(sim.kernel.device(fn).override, 'vfio-pci');
+      }
+      const lease = onDisk()[0];
+      assert.equal(lease?.state, 'stranded');
+      assert.match(lease?.reason ?? '', /could not be brought back.*revivectl show/);
+      assert.equal(sim.health.get(bochs)?.state, 'wedged');
+      assert.equal(lastJob()?.state, 'failed');
+    });
+
+    test('is tried again by the next one who asks, who gets it when the fault is gone', async () => {
+      const before = treeOf(sim.kernel.sys, ['reset_method']);
+      const card = sim.card(bochs);
+      sim.kernel.die(bochs);
+      await assert.rejects(take(bochs));
+      assert.equal(sim.kernel.device(`${bochs}.0`).enumerated, false, 'no rung found it again');
+      sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+      await sim.handover.take([card], { domain: 'linux', uuid: 'other' }, 'a test').ended;
+      assert.deepEqual([onDisk()[0]?.state, onDisk()[0]?.domain], ['lent', 'linux']);
+      await giveBack(bochs);
+      assert.deepEqual(treeOf(sim.kernel.sys, ['reset_method']), before);
+    });
+
+    test('stays away from its host drivers when its guest is gone, until a return finds it alive', async () => {
+      const before = treeOf(sim.kernel.sys);
+      only('subordinate');
+      await take(bochs);
+      sim.kernel.die(bochs, { sign: 'bars' });
+      await assert.rejects(giveBack(bochs), /is suspect and could not be brought back/);
+      assert.deepEqual(drivers(bochs), ['vfio-pci', 'vfio-pci']);
+      assert.equal(onDisk()[0]?.state, 'stranded');
+      sim.kernel.die(bochs, { sign: 'bars', healsBy: ['subordinate'] });
+      await giveBack(bochs);
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual(onDisk(), []);
+    });
+  });
+
+  test('a function that left the bus is missed by name, and the card is not given away without it', async () => {
+    await take(bochs);
+    sim.kernel.loseFunction(`${bochs}.1`);
+    await assert.rejects(giveBack(bochs), /is lost .*0000:01:00\.1: is not on the bus any more/);
+    assert.equal(onDisk()[0]?.state, 'stranded');
+  });
+
+  test('all cards of a domain are taken, or none', async () => {
+    const before = treeOf(sim.kernel.sys, ['reset_method']);
+    sim.kernel.die(xhci);
+    await assert.rejects(take(bochs, ati, xhci), /0000:03:00/);
+    assert.deepEqual(
+      onDisk().map((lease) => [lease.card, lease.state]),
+      [[xhci, 'stranded']],
+    );
+    const after = treeOf(sim.kernel.sys, ['reset_method']);
+    for (const [key, value] of Object.entries(before)) {
+      const own = key.startsWith(xhci) || key.startsWith('0000:00:06.0');
+      if (!own) assert.equal(after[key], value, key);
+    }
+  });
+
+  test('a card that is busy on the host is not taken from it', async () => {
+    const before = treeOf(sim.kernel.sys);
+    sim.kernel.hold(77, 'Xorg', `${sim.kernel.root}/dev/dri/card0`);
+    await assert.rejects(take(bochs), {
+      code: 'busy',
+      message: /Xorg \(pid 77\) has .*\/dri\/card0 open/,
+    });
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+    assert.deepEqual(onDisk(), []);
+  });
+
+  test('a card that a guest still has open is not taken from it, and a later return brings it home', async () => {
+    const before = treeOf(sim.kernel.sys);
+    await take(bochs);
+    sim.kernel.hold(4711, 'qemu', `/dev/vfio/${sim.kernel.device(`${bochs}.0`).group}`);
+    // As the daemon sees it, devices of the simulated machine lie below its root.
+    sim.kernel.hold(
+      4711,
+      'qemu',
+      `${sim.host.paths.dev}/vfio/${sim.kernel.device(`${bochs}.0`).group}`,
+    );
+    await assert.rejects(giveBack(bochs), { code: 'busy', message: /qemu \(pid 4711\)/ });
+    assert.deepEqual(drivers(bochs), ['vfio-pci', 'vfio-pci']);
+    assert.equal(onDisk()[0]?.state, 'lent');
+    sim.kernel.letGo(4711);
+    await giveBack(bochs);
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+  });
+
+  describe('a cancel', () => {
+    test('of a start with two cards brings the first one home', async () => {
+      const before = treeOf(sim.kernel.sys);
+      const cards = [sim.card(bochs), sim.card(ati)];
+      const { job, ended } = sim.handover.take(cards, guest, 'a test');
+      atWrite = (path) => {
+        if (path.includes(ati)) sim.jobs.cancel(job);
+      };
+      await assert.rejects(ended, { code: 'cancelled' });
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual(onDisk(), []);
+      assert.equal(lastJob()?.state, 'cancelled');
+    });
+
+    test('does not stop a return half-way', async () => {
+      const before = treeOf(sim.kernel.sys);
+      await take(bochs);
+      const { job, ended } = sim.handover.giveBack(bochs, 'a test');
+      atWrite = () => sim.jobs.cancel(job);
+      await ended;
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual(onDisk(), []);
+    });
+  });
+
+  test('whatever write fails, a card is home as it was, or kept with the reason and home after one more return', async () => {
+    const home = treeOf(sim.kernel.sys, ['reset_method']);
+    const number = fc.nat(16);
+    await fc.assert(
+      fc.asyncProperty(fc.boolean(), fc.tuple(number, number), async (dies, [first, second]) => {
+        let count = 0;
+        atWrite = (path) => {
+          if (count === first || count === first + second) sim.kernel.failWrite(path, 'EIO');
+          count++;
+        };
+        const outcomes = [await settled(take(bochs))];
+        if (dies) sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+        if (sim.leases.get(bochs) !== undefined) outcomes.push(await settled(giveBack(bochs)));
+        atWrite = () => {};
+        const lease = onDisk()[0];
+        assert.equal(
+          lease !== undefined,
+          outcomes.at(-1) === 'rejected' && lease?.state === 'stranded',
+        );
+        if (lease === undefined && dies && outcomes.length === 1)
+          sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+        await (lease === undefined
+          ? sim.handover.reset(sim.card(bochs), null, 'a test').ended
+          : giveBack(bochs));
+        assert.deepEqual(onDisk(), []);
+        assert.deepEqual(treeOf(sim.kernel.sys, ['reset_method']), home);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test('a reset that turns out to be impossible leaves a healthy card at home', async () => {
+    const before = treeOf(sim.kernel.sys);
+    const { ended } = sim.handover.reset(sim.card(bochs), ['bus'], 'a test');
+    await assert.rejects(ended, /no rung of the ladder can be done.*It is healthy/);
+    assert.deepEqual([treeOf(sim.kernel.sys), onDisk()], [before, []]);
+  });
+
+  test('what is done in `stopped` ends with its budget, whatever it waits for', async () => {
+    await sim.close();
+    sim = await simPipeline(undefined, watch, { closed: 30_000 });
+    await take(bochs);
+    const { group } = sim.kernel.device(`${bochs}.0`);
+    sim.kernel.hold(4711, 'qemu', `${sim.host.paths.dev}/vfio/${group}`);
+    const start = performance.now();
+    await assert.rejects(sim.handover.reviveOnly(bochs, 30, 'a test').ended);
+    assert.ok(performance.now() - start < 5_000);
+    assert.equal(lastJob()?.state, 'cancelled');
+    assert.equal(sim.leases.get(bochs)?.state, 'lent');
+  });
+
+  test('a card whose lease cannot be written is not touched', async () => {
+    const before = treeOf(sim.kernel.sys);
+    const { writes } = sim.kernel;
+    const { length } = writes;
+    mkdirSync(`${sim.host.paths.leases}.new`);
+    await assert.rejects(take(bochs), /its lease cannot be written .*EISDIR.*/);
+    assert.equal(sim.kernel.writes.length, length);
+    assert.equal(sim.leases.get(bochs), undefined);
+    rmSync(`${sim.host.paths.leases}.new`, { recursive: true });
+    await take(bochs);
+    await giveBack(bochs);
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+  });
+
+  describe('two cards at once', () => {
+    test('do not wait for each other', async () => {
+      const held = gate();
+      hold = (path) => (path.endsWith('bochs-drm/unbind') ? held.opened : undefined);
+      const first = take(bochs);
+      await take(flr);
+      assert.equal(sim.leases.get(bochs)?.state, 'taking');
+      assert.equal(sim.handover.busy(bochs), true);
+      held.open();
+      await first;
+      assert.equal(sim.handover.busy(bochs), false);
+    });
+
+    test('are never removed and looked for at the same time', async () => {
+      const seen: string[] = [];
+      hold = async (path) => {
+        const name = /(remove|rescan|slots.*power)$/.exec(path)?.[0];
+        if (name === undefined) return;
+        seen.push(
+          path.includes(bochs) || path.includes('0000:00:04.0') || path.includes('slots/1')
+            ? 'bochs'
+            : 'ati',
+        );
+        await turns(5);
+      };
+      for (const one of [bochs, ati]) sim.kernel.die(one, { healsBy: ['slot-power'] });
+      await Promise.all([take(bochs), take(ati)]);
+      const changes = seen.filter((one, n) => n > 0 && one !== seen[n - 1]);
+      assert.ok(seen.length >= 8, 'two functions, a rescan and two power switches each');
+      // Each rung of a card is one piece; two rungs of two cards may alternate.
+      assert.ok(changes.length <= 3, seen.join());
+    });
+
+    test('jobs of one card wait for each other, in the order of their coming', async () => {
+      const taken = take(bochs);
+      const back = giveBack(bochs);
+      const again = sim.handover.take([sim.card(bochs)], { domain: 'linux', uuid: 'other' }, 'b');
+      await Promise.all([taken, back, again.ended]);
+      assert.equal(onDisk()[0]?.domain, 'linux');
+      assert.deepEqual(
+        sim.jobs.all().map((job) => job.state),
+        ['done', 'done', 'done'],
+      );
+    });
+  });
+});
+
+async function settled(ended: Promise<void>): Promise<'fulfilled' | 'rejected'> {
+  const [outcome] = await Promise.allSettled([ended]);
+  return outcome.status;
+}

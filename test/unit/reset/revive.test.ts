@@ -1,0 +1,171 @@
+/** The climb: when it begins, in which order it goes, and what ends it. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
+import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
+import type { RungName } from '../../../daemon/reset/rung.ts';
+import { machine } from '../../sim/machine.ts';
+import { desktopSpec } from '../../sim/presets.ts';
+import { card as address } from '../inventory-of.ts';
+import { benchCards, benchMachine, type SimHost, simHost } from '../sim-host.ts';
+
+const { bochs, flr } = benchCards;
+const plenty = 1_000_000;
+
+describe('revive', () => {
+  let sim: SimHost;
+  beforeEach(() => {
+    sim = simHost(benchMachine());
+    // Host drivers have let go, as the steps before have it.
+    for (const address of [`${flr}.0`, `${bochs}.0`, `${bochs}.1`]) {
+      sim.kernel.write(sim.at(address, 'driver_override'), 'vfio-pci');
+      sim.kernel.write(sim.at(address, 'driver/unbind'), address);
+    }
+  });
+  afterEach(() => sim.dispose());
+
+  const card = (address: typeof flr): Card =>
+    readInventory(sim.kernel.sys).cards.get(address) ?? assert.fail(`no ${address}`);
+  const climb = async (address: typeof flr, options: Partial<ReviveOptions> = {}) => {
+    const revival = await revive(sim.host, card(address), { budgetMs: plenty, ...options });
+    return {
+      ...revival,
+      names: revival.rungs.map((rung) => rung.rung),
+      states: revival.rungs.map((rung) => rung.state),
+    };
+  };
+
+  test('a healthy card is left alone', async () => {
+    const { length } = sim.kernel.writes;
+    const { names, gaveUp, before, after } = await climb(flr);
+    assert.deepEqual([names, gaveUp, before.state], [[], undefined, 'healthy']);
+    assert.equal(before, after);
+    assert.equal(sim.kernel.writes.length, length);
+  });
+
+  test('a healthy card is reset when somebody asks for it, by the first rung that can', async () => {
+    const { names, states, gaveUp } = await climb(flr, { evenIfHealthy: true });
+    assert.deepEqual([names, states, gaveUp], [['flr'], ['healed'], undefined]);
+    assert.deepEqual(sim.kernel.resets, [{ method: 'flr', address: `${flr}.0` }]);
+  });
+
+  test('an error of the kernel is no reset of a healthy card: the next rung is tried', async () => {
+    sim.kernel.failWrite(sim.at(`${flr}.0`, 'reset'), 'ENOTTY');
+    const { names, states, gaveUp } = await climb(flr, { evenIfHealthy: true });
+    assert.deepEqual([names, states, gaveUp], [['flr', 'pm'], ['error', 'healed'], undefined]);
+  });
+
+  test('asleep is not dead: what cannot be read without waking it is left alone', async () => {
+    sim.dispose();
+    sim = simHost(machine(desktopSpec));
+    const navi = address('0000:03:00');
+    const functions = [0, 1, 2, 3].map((fn) => `${navi}.${fn}`);
+    for (const one of functions.slice(0, 3)) sim.kernel.write(sim.at(one, 'driver/unbind'), one);
+    for (const one of ['0000:02:00.0', ...functions]) {
+      sim.kernel.write(sim.at(one, 'power/control'), 'auto');
+    }
+    assert.equal(sim.kernel.device(`${navi}.0`).powerState, 'D3cold');
+    const { before, names, gaveUp } = await climb(navi);
+    assert.deepEqual([before.state, names, gaveUp], ['unknown', [], undefined]);
+    assert.equal(sim.kernel.device(`${navi}.0`).powerState, 'D3cold');
+  });
+
+  test('rungs are tried in the given order, and no others', async () => {
+    sim.kernel.die(flr);
+    const order: readonly RungName[] = ['subordinate', 'flr', 'bus'];
+    const { names, states, gaveUp, after } = await climb(flr, { order });
+    assert.deepEqual(names, ['subordinate', 'bus'], 'flr works through the dead config space');
+    assert.deepEqual(states, ['error', 'error']);
+    assert.match(gaveUp ?? '', /tried subordinate, bus; the card is still wedged/);
+    assert.equal(after.state, 'wedged');
+  });
+
+  test('a card for which no rung is available says so', async () => {
+    sim.kernel.die(bochs);
+    const { names, gaveUp } = await climb(bochs, { order: ['device_specific', 'acpi', 'bus'] });
+    assert.deepEqual(names, []);
+    assert.match(gaveUp ?? '', /no rung of the ladder can be done/);
+  });
+
+  test('a rung that usually takes longer than the time that is left is not begun', async () => {
+    sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+    const { names, gaveUp } = await climb(bochs, { budgetMs: 1_000 });
+    assert.deepEqual(names, ['subordinate']);
+    assert.match(gaveUp ?? '', /no time was left for remove-rescan/);
+    assert.deepEqual((await climb(bochs, { budgetMs: 0 })).names, []);
+  });
+
+  test('a cancel ends it before the next rung', async () => {
+    sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+    const abort = new AbortController();
+    const { names, gaveUp } = await climb(bochs, {
+      signal: abort.signal,
+      onRung: (_rung, record) => record && abort.abort(),
+    });
+    assert.deepEqual(names, ['subordinate']);
+    assert.match(gaveUp ?? '', /cancelled/);
+  });
+
+  test('nothing is reset while somebody has it open', async () => {
+    sim.kernel.write(sim.bus('drivers_probe'), `${flr}.0`);
+    sim.kernel.die(flr, { sign: 'bars', healsBy: ['flr'], clean: true });
+    const { group } = sim.kernel.device(`${flr}.0`);
+    sim.kernel.hold(4711, 'qemu-system-x86', `${sim.host.paths.dev}/vfio/${group}`);
+    const { names, gaveUp } = await climb(flr);
+    assert.deepEqual(names, []);
+    assert.match(gaveUp ?? '', /in use: qemu-system-x86 \(pid 4711\) has .*\/vfio\/\d+ open/);
+    sim.kernel.letGo(4711);
+    assert.deepEqual((await climb(flr)).names, ['flr']);
+  });
+
+  test('a rung that hangs is the last one', async () => {
+    sim.kernel.die(bochs);
+    sim.kernel.hang(sim.at('0000:00:04.0', 'reset_subordinate'));
+    const { names, states, gaveUp, after } = await climb(bochs);
+    assert.deepEqual([names, states, after.state], [['subordinate'], ['stuck'], 'wedged']);
+    assert.match(gaveUp ?? '', /subordinate hangs in the kernel/);
+    const pid = sim.host.stuck.of(bochs);
+    const again = await climb(bochs);
+    assert.deepEqual(
+      [again.names, again.gaveUp],
+      [[], `child ${pid} hangs in the kernel with this card`],
+    );
+  });
+
+  test('each rung tells what the kernel said, what the card shows, and what the log has', async () => {
+    sim.kernel.die(flr, { healsBy: ['subordinate'], clean: true });
+    const told: unknown[] = [];
+    const { rungs } = await climb(flr, {
+      order: ['bus', 'subordinate'],
+      onRung: (rung, record) => told.push([rung, record?.state]),
+    });
+    assert.deepEqual(told, [
+      ['bus', undefined],
+      ['bus', 'healed'],
+    ]);
+    const [bus] = rungs;
+    assert.match(bus?.detail ?? '', /^0000:04:00\.0: returned 0 after 0\.\d s \| healthy: /);
+  });
+
+  test('the kernel log of a rung is quoted, bounded', async () => {
+    sim.kernel.die(flr);
+    const { rungs } = await climb(flr, { order: ['bus'] });
+    const quoted = (rungs[0]?.detail ?? '')
+      .split(' | ')
+      .filter((one) => one.startsWith('kernel: '));
+    assert.equal(quoted.length, 6);
+    assert.ok(
+      quoted.includes(`kernel: pci ${flr}.0: not ready 65535ms after bus reset; giving up`),
+    );
+  });
+
+  test('a lost card is looked for', async () => {
+    const lost = card(bochs);
+    for (const fn of [1, 0]) sim.kernel.write(sim.at(`${bochs}.${fn}`, 'remove'), '1');
+    const revival = await revive(sim.host, lost, { budgetMs: plenty });
+    assert.deepEqual(
+      [revival.before.state, revival.rungs.map((rung) => rung.rung), revival.after.state],
+      ['lost', ['remove-rescan'], 'healthy'],
+    );
+  });
+});

@@ -1,0 +1,259 @@
+/** The daemon's core on a simulated machine: a Host, and the pipeline over it, with nothing faked but the kernel. */
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { type Config, defaultConfig } from '../../daemon/config/config.ts';
+import { waitFor } from '../../daemon/deadline.ts';
+import { type Deadlines, defaultDeadlines, type Host } from '../../daemon/host/host.ts';
+import { openKernelLog } from '../../daemon/host/kernel-log.ts';
+import { createLock } from '../../daemon/host/lock.ts';
+import { createStuckChildren, guardIo } from '../../daemon/host/stuck.ts';
+import { createLog } from '../../daemon/log.ts';
+import type { CardAddress, FunctionAddress } from '../../daemon/pci/address.ts';
+import type { Health } from '../../daemon/pci/health.ts';
+import { type Card, readInventory } from '../../daemon/pci/inventory.ts';
+import { createHandover, type Handover } from '../../daemon/pipeline/handover.ts';
+import { createJobBook, type JobBook } from '../../daemon/pipeline/job.ts';
+import { type Journal, openJournal } from '../../daemon/pipeline/journal.ts';
+import { type Lease, type LeaseBook, openLeases } from '../../daemon/pipeline/lease.ts';
+import type { JobView } from '../../daemon/pipeline/service.ts';
+import type { SysfsIo } from '../../daemon/sysfs/io.ts';
+import { readAttribute, readLinkName } from '../../daemon/sysfs/read.ts';
+import { simIo, simPaths } from '../sim/io.ts';
+import { SimKernel } from '../sim/kernel.ts';
+import { machine } from '../sim/machine.ts';
+import { labSpec } from '../sim/presets.ts';
+import type { MachineState } from '../sim/state.ts';
+import { card } from './inventory-of.ts';
+
+/** Two cards of two functions, one of one (bus reset only), one with FLR and PM: all behind slots with a power switch. */
+export const benchCards = {
+  bochs: card('0000:01:00'),
+  ati: card('0000:02:00'),
+  xhci: card('0000:03:00'),
+  flr: card('0000:04:00'),
+} as const;
+
+/** The plug-in cards of the lab machine but for the switch and the NVMe disk; its slots cut power as real ones do. */
+export function benchMachine(): MachineState {
+  return machine({
+    ...labSpec,
+    slotPower: 'real',
+    rootDevices: [],
+    ports: labSpec.ports.slice(0, 4),
+  });
+}
+
+/** What real time is waited for; times of the kernel are virtual and stay as they are. */
+const shortWaits: Partial<Deadlines> = { holders: 20, closed: 20, appear: 20 };
+
+export interface SimHost {
+  readonly kernel: SimKernel;
+  readonly host: Host;
+  /** Lines of the daemon's log. */
+  readonly logged: readonly string[];
+  /** Cards whose stuck child came back. */
+  readonly freed: readonly CardAddress[];
+  /** Path of a file of a device. */
+  at(address: string, name: string): string;
+  /** Path below bus/pci. */
+  bus(name: string): string;
+  dispose(): void;
+}
+
+/** `wrap` puts something between the daemon and the simulated kernel; `deadlines` replace the usual ones. */
+export function simHost(
+  state: MachineState = benchMachine(),
+  wrap: (io: SysfsIo) => SysfsIo = (io) => io,
+  deadlines: Partial<Deadlines> = {},
+): SimHost {
+  const kernel = SimKernel.create(state);
+  const paths = simPaths(kernel);
+  for (const directory of [paths.run, paths.state]) mkdirSync(directory, { recursive: true });
+  const logged: string[] = [];
+  const freed: CardAddress[] = [];
+  const stuck = createStuckChildren();
+  const door = simIo(kernel, (_path, pid) => {
+    const address = stuck.freed(pid);
+    if (address !== undefined) freed.push(address);
+  });
+  const kernelLog = openKernelLog(paths.dev);
+  const host: Host = {
+    paths,
+    io: guardIo(wrap(door), stuck),
+    log: createLog('text', 'debug', (line) => logged.push(line)),
+    kernelLog,
+    rescanLock: createLock('the PCI bus'),
+    stuck,
+    deadlines: { ...defaultDeadlines, ...shortWaits, ...deadlines },
+    loadModule: async (name) => kernel.loadDriver(name),
+  };
+  return {
+    kernel,
+    host,
+    logged,
+    freed,
+    at: (address, name) => `${kernel.sys}/bus/pci/devices/${address}/${name}`,
+    bus: (name) => `${kernel.sys}/bus/pci/${name}`,
+    dispose() {
+      kernelLog.close();
+      kernel.dispose();
+    },
+  };
+}
+
+export interface SimPipeline extends SimHost {
+  readonly leases: LeaseBook;
+  readonly jobs: JobBook;
+  readonly journal: Journal;
+  readonly handover: Handover;
+  /** The last verdict on each card. */
+  readonly health: ReadonlyMap<CardAddress, Health>;
+  config: Config;
+  /** A card as the inventory has it now. */
+  card(address: CardAddress): Card;
+  /** Its functions. */
+  functions(address: CardAddress): readonly FunctionAddress[];
+  driver(address: string): string | undefined;
+  /** Waits until no job runs, and until what follows from the end of the last one has begun. */
+  idle(): Promise<void>;
+  /** Ends the pipeline's files and the machine. */
+  close(): Promise<void>;
+}
+
+/** A handover with its real books on disk. */
+export async function simPipeline(
+  state?: MachineState,
+  wrap?: (io: SysfsIo) => SysfsIo,
+  deadlines?: Partial<Deadlines>,
+): Promise<SimPipeline> {
+  const sim = simHost(state, wrap, deadlines);
+  const { host, kernel } = sim;
+  const leases = await openLeases(host.paths.leases, assert.fail);
+  const journal = await openJournal(host.paths.journal, { boot: 'b', kernel: 'k' }, host.log);
+  const jobs = createJobBook(1, () => {});
+  const health = new Map<CardAddress, Health>();
+  const pipeline: SimPipeline = {
+    ...sim,
+    leases,
+    jobs,
+    journal,
+    health,
+    config: defaultConfig,
+    handover: createHandover({
+      host,
+      leases,
+      jobs,
+      journal,
+      config: () => pipeline.config,
+      onHealth: (address, verdict) => health.set(address, verdict),
+      onLease: () => {},
+    }),
+    card(address) {
+      const found = readInventory(kernel.sys).cards.get(address);
+      return found ?? assert.fail(`there is no card ${address}`);
+    },
+    functions: (address) => pipeline.card(address).functions.map((one) => one.address),
+    driver: (address) => readLinkName(sim.at(address, 'driver')),
+    async idle() {
+      do {
+        await turns(5);
+        await journal.rotate(); // does nothing but wait for the entries before it
+        await turns(5);
+      } while (jobs.running().length > 0);
+    },
+    async close() {
+      await journal.close();
+      sim.dispose();
+    },
+  };
+  return pipeline;
+}
+
+export interface Guest {
+  readonly name: string;
+  readonly uuid: string;
+  readonly xml: string;
+}
+
+/** A domain with these functions, as libvirt's hook gives it; `digit` makes its uuid. */
+export function guest(name: string, digit: string, ...functions: readonly string[]): Guest {
+  const uuid = `${digit.repeat(8)}-1111-2222-3333-444444444444`;
+  const hostdevs = functions.map((address) => {
+    const [domain, bus, slot, fn] = address.split(/[:.]/);
+    const source = `domain='0x${domain}' bus='0x${bus}' slot='0x${slot}' function='0x${fn}'`;
+    return `<hostdev mode='subsystem' type='pci' managed='yes'><source><address ${source}/></source></hostdev>`;
+  });
+  const devices = `<devices>${hostdevs.join('')}</devices>`;
+  return {
+    name,
+    uuid,
+    xml: `<domain type='kvm' id='1'><name>${name}</name><uuid>${uuid}</uuid>${devices}</domain>`,
+  };
+}
+
+const settings = ['driver_override', 'power/control', 'd3cold_allowed', 'reset_method'] as const;
+
+/**
+ * What the daemon may change, of all devices: driver and settings. `without` leaves settings out that a removal renews
+ * (facts/kernel.md 0.11).
+ */
+export function treeOf(
+  sys: string,
+  without: readonly (typeof settings)[number][] = [],
+): Readonly<Record<string, string>> {
+  const tree: Record<string, string> = {};
+  for (const address of readInventory(sys).functions.keys()) {
+    const directory = `${sys}/bus/pci/devices/${address}`;
+    tree[`${address} driver`] = readLinkName(`${directory}/driver`) ?? '-';
+    for (const name of settings) {
+      const value = readAttribute(`${directory}/${name}`);
+      if (value !== undefined && !without.includes(name)) tree[`${address} ${name}`] = value;
+    }
+  }
+  return tree;
+}
+
+/** Step names and states of a job, in order. */
+export function stepsOf(job: JobView | undefined): readonly (readonly [string, string])[] {
+  return (job?.steps ?? []).map((step) => [step.name, step.state] as const);
+}
+
+/** Rungs of a job, in order, with how they ended. */
+export function rungsOf(job: JobView | undefined): readonly (readonly [string, string])[] {
+  return stepsOf(job)
+    .filter(([name]) => name.startsWith('rung '))
+    .map(([name, state]) => [name.slice('rung '.length), state] as const);
+}
+
+/** The journal's lines, parsed. */
+export function journalOf(path: string): readonly Record<string, unknown>[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line): Record<string, unknown> => JSON.parse(line));
+}
+
+/** The leases as they are on disk. */
+export function leasesOnDisk(path: string): readonly Lease[] {
+  const file: { readonly leases: readonly Lease[] } = JSON.parse(readFileSync(path, 'utf8'));
+  return file.leases;
+}
+
+/** Lets everything that can go on without time passing go on. */
+export async function turns(count = 20): Promise<void> {
+  for (let n = 0; n < count; n++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Waits for something to become true. */
+export async function until(check: () => boolean): Promise<void> {
+  assert.ok(await waitFor(() => check() || undefined, 10_000, 2), `in time: ${check}`);
+}
+
+/** A promise and its end. */
+export function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
+  let open = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
