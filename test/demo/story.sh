@@ -81,7 +81,7 @@ handed_over() {
     [[ $job =~ '"Started" t '([0-9]+)' "Finished" t '([0-9]+) ]] || return
     ((BASH_REMATCH[1] / 1000 >= $1)) || return
     took=$(((BASH_REMATCH[2] - BASH_REMATCH[1]) / 1000))
-    emit tell "revived took it from the host in $(grep -o '"Name" s' <<<"$job" | wc -l) steps and $took ms, before libvirt went on"
+    emit tell "revived took it from the host in $(grep -o '"Name" s' <<<"$job" | wc -l) steps and $((took / 1000)).$((took % 1000 / 100)) s, before libvirt went on"
 }
 
 # Rungs that this card has here, from the property Ladder: `"Rung" s "flr" "Available" b true ...`.

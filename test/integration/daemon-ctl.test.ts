@@ -85,7 +85,7 @@ test('--json of every verb has the promised shape', bounded, async () => {
   assert.ok(listIn(card, 'ladder').length > 5 && listIn(card, 'ports').length === 1);
   const some = await json(shapes.list, 'list');
   const every = await json(shapes.list, 'list', '--all');
-  assert.ok(listIn(some, 'cards').length > 2);
+  assert.equal(listIn(some, 'cards').length, 2);
   assert.ok(listIn(every, 'cards').length > listIn(some, 'cards').length);
 
   const returned = await json(shapes.job, 'return', xhci);

@@ -5,14 +5,15 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { waitFor } from '../../daemon/deadline.ts';
 import { installDd } from '../sim/dd-wrapper.ts';
 import { simEnvironment } from '../sim/io.ts';
 import { SimKernel } from '../sim/kernel.ts';
-import { labMachine } from '../sim/presets.ts';
+import { type MachineSpec, machine } from '../sim/machine.ts';
+import { labSpec } from '../sim/presets.ts';
 import { busctl, type Said } from './busctl.ts';
 import { type HookRoom, openHookRoom } from './hook-room.ts';
 import { startNotifySocket } from './notify-socket.ts';
@@ -20,9 +21,9 @@ import { startNotifySocket } from './notify-socket.ts';
 const top = fileURLToPath(new URL('../../../', import.meta.url));
 const ddBundle = fileURLToPath(new URL('../sim/dd.mjs', import.meta.url));
 /** Starting takes a tenth of a second; the machine may be busy. */
-const readyMs = 15_000;
+const readyMs = 30_000;
 /** For what the daemon does in the background: some dozen children on a busy machine. */
-const settleMs = 15_000;
+const settleMs = 30_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -68,18 +69,30 @@ export interface DaemonRoom {
   home(card: string): unknown;
   /** The entries of leases.json; throws when the file is not whole. */
   leases(): readonly Record<string, unknown>[];
+  /** Puts the machine back to its first state, for the next test: with no daemon running. */
+  reboot(): void;
   close(): Promise<void>;
 }
 
-/** Opens a room around a lab machine. Needs root. */
+/** A graphics card of two functions and a USB controller, where the lab machine has them (labCards), and a disk. */
+const spec: MachineSpec = {
+  ...labSpec,
+  ports: [
+    { address: '0000:00:04.0', slot: '1', functions: [{ model: 'nvme' }] },
+    ...labSpec.ports.slice(1, 3),
+  ],
+};
+
+/** Opens a room around such a machine. Needs root. */
 export async function openDaemonRoom(): Promise<DaemonRoom> {
   for (const file of ['dist/revived.mjs', 'dist/revivectl.mjs']) {
     if (!existsSync(join(top, file))) throw new Error(`${file} is missing: run make build first.`);
   }
   const hooks = await openHookRoom();
-  const kernel = SimKernel.create(labMachine(), { shared: true });
+  const kernel = SimKernel.create(machine(spec), { shared: true });
   const dd = installDd(kernel.root, ddBundle);
   const config = join(hooks.dir, 'etc');
+  const leasesFile = join(hooks.dir, 'run/revived/leases.json');
   const revivectl = join(top, 'dist/revivectl.mjs');
   const daemons: Daemon[] = [];
 
@@ -94,8 +107,7 @@ export async function openDaemonRoom(): Promise<DaemonRoom> {
     REVIVED_VENDOR_CONFIG: join(hooks.dir, 'vendor'),
   };
   const launch = (env: Environment = {}): Daemon => {
-    const unit = [process.execPath, '--jitless', '--no-expose-wasm', join(top, 'dist/revived.mjs')];
-    const argv = [...hooks.inside, 'setpriv', '--pdeathsig=SIGKILL', '--', ...unit];
+    const argv = [...hooks.inside, 'setpriv', '--pdeathsig=SIGKILL', '--', ...unitCommand()];
     const child = spawn('nsenter', argv, {
       env: { ...environment, ...env },
       stdio: ['ignore', 'inherit', 'pipe'],
@@ -148,11 +160,14 @@ export async function openDaemonRoom(): Promise<DaemonRoom> {
         return { address, driver, override, control, d3coldAllowed };
       });
     },
+    reboot() {
+      kernel.reboot();
+      rmSync(leasesFile, { force: true });
+    },
     leases() {
-      const file = join(hooks.dir, 'run/revived/leases.json');
-      if (!existsSync(file)) return [];
+      if (!existsSync(leasesFile)) return [];
       const { leases }: { leases: Record<string, unknown>[] } = JSON.parse(
-        readFileSync(file, 'utf8'),
+        readFileSync(leasesFile, 'utf8'),
       );
       return leases;
     },
@@ -195,6 +210,13 @@ export function hostdevXml(address: string): string {
       </source>
     </hostdev>
 `;
+}
+
+/** What the unit starts, with the node of the test and the daemon that was built. */
+function unitCommand(): readonly string[] {
+  const unit = readFileSync(join(top, 'units/revived.service'), 'utf8');
+  const words = /^ExecStart=@node@ (.+)$/m.exec(unit)?.[1]?.split(' ') ?? [];
+  return [process.execPath, ...words.map((word) => word.replace('@libdir@', join(top, 'dist')))];
 }
 
 interface Access {

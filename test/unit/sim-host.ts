@@ -7,10 +7,12 @@ import { type Deadlines, defaultDeadlines, type Host } from '../../daemon/host/h
 import { openKernelLog } from '../../daemon/host/kernel-log.ts';
 import { createLock } from '../../daemon/host/lock.ts';
 import { createStuckChildren, guardIo } from '../../daemon/host/stuck.ts';
+import { readDomain } from '../../daemon/libvirt/domain-xml.ts';
 import { createLog } from '../../daemon/log.ts';
 import type { CardAddress, FunctionAddress } from '../../daemon/pci/address.ts';
 import type { Health } from '../../daemon/pci/health.ts';
 import { type Card, readInventory } from '../../daemon/pci/inventory.ts';
+import type { DomainConfig } from '../../daemon/pipeline/guests.ts';
 import { createHandover, type Handover } from '../../daemon/pipeline/handover.ts';
 import { createJobBook, type JobBook } from '../../daemon/pipeline/job.ts';
 import { type Journal, openJournal } from '../../daemon/pipeline/journal.ts';
@@ -25,30 +27,46 @@ import { labSpec } from '../sim/presets.ts';
 import type { MachineState } from '../sim/state.ts';
 import { card } from './inventory-of.ts';
 
-/** Two cards of two functions, one of one (bus reset only), one with FLR and PM: all behind slots with a power switch. */
+/** Two functions; one with FLR and PM; two functions, `.0` without a driver; one with nothing but a bus reset. */
 export const benchCards = {
   bochs: card('0000:01:00'),
-  ati: card('0000:02:00'),
-  xhci: card('0000:03:00'),
-  flr: card('0000:04:00'),
+  flr: card('0000:02:00'),
+  ati: card('0000:03:00'),
+  xhci: card('0000:04:00'),
 } as const;
 
-/** The plug-in cards of the lab machine but for the switch and the NVMe disk; its slots cut power as real ones do. */
-export function benchMachine(): MachineState {
-  return machine({
-    ...labSpec,
-    slotPower: 'real',
-    rootDevices: [],
-    ports: labSpec.ports.slice(0, 4),
-  });
+const benchDrivers = [
+  'pcieport',
+  'virtio-pci',
+  'bochs-drm',
+  'snd_hda_intel',
+  'xhci_hcd',
+  'vfio-pci',
+] as const;
+
+/** The first two or all of the cards, each behind a slot that cuts power as real ones do. Small, so that it is made fast. */
+export function benchMachine(
+  cards: 2 | 4 = 2,
+  drivers: readonly string[] = benchDrivers,
+): MachineState {
+  const [bochs = {}, ati = {}, xhci = {}, flr = {}] = labSpec.ports;
+  const ports = [bochs, flr, ati, xhci].slice(0, cards);
+  return machine({ rootDevices: [], slotPower: 'real', drivers, ports });
 }
 
 /** What real time is waited for; times of the kernel are virtual and stay as they are. */
 const shortWaits: Partial<Deadlines> = { holders: 20, closed: 20, appear: 20 };
 
+/** What stands between the daemon and the kernel: it sees every write before it is done, and can hold it back. */
+interface Watch {
+  atWrite: (path: string) => void;
+  hold: (path: string) => Promise<void> | undefined;
+}
+
 export interface SimHost {
   readonly kernel: SimKernel;
   readonly host: Host;
+  readonly watch: Watch;
   /** Lines of the daemon's log. */
   readonly logged: readonly string[];
   /** Cards whose stuck child came back. */
@@ -60,12 +78,26 @@ export interface SimHost {
   dispose(): void;
 }
 
-/** `wrap` puts something between the daemon and the simulated kernel; `deadlines` replace the usual ones. */
-export function simHost(
-  state: MachineState = benchMachine(),
-  wrap: (io: SysfsIo) => SysfsIo = (io) => io,
-  deadlines: Partial<Deadlines> = {},
-): SimHost {
+function watched(io: SysfsIo, watch: Watch): SysfsIo {
+  return {
+    read: (path, length, deadlineMs) => io.read(path, length, deadlineMs),
+    async write(path, value, deadlineMs) {
+      watch.atWrite(path);
+      await watch.hold(path);
+      return io.write(path, value, deadlineMs);
+    },
+  };
+}
+
+interface SimOptions {
+  readonly machine?: MachineState;
+  readonly deadlines?: Partial<Deadlines>;
+}
+
+/** A host with the first two cards, if nothing else is asked for. */
+export function simHost(options: SimOptions = {}): SimHost {
+  const { machine: state = benchMachine(), deadlines = {} } = options;
+  const watch: Watch = { atWrite: () => {}, hold: () => undefined };
   const kernel = SimKernel.create(state);
   const paths = simPaths(kernel);
   for (const directory of [paths.run, paths.state]) mkdirSync(directory, { recursive: true });
@@ -79,7 +111,7 @@ export function simHost(
   const kernelLog = openKernelLog(paths.dev);
   const host: Host = {
     paths,
-    io: guardIo(wrap(door), stuck),
+    io: guardIo(watched(door, watch), stuck),
     log: createLog('text', 'debug', (line) => logged.push(line)),
     kernelLog,
     rescanLock: createLock('the PCI bus'),
@@ -90,6 +122,7 @@ export function simHost(
   return {
     kernel,
     host,
+    watch,
     logged,
     freed,
     at: (address, name) => `${kernel.sys}/bus/pci/devices/${address}/${name}`,
@@ -102,10 +135,10 @@ export function simHost(
 }
 
 export interface SimPipeline extends SimHost {
-  readonly leases: LeaseBook;
+  leases: LeaseBook;
   readonly jobs: JobBook;
   readonly journal: Journal;
-  readonly handover: Handover;
+  handover: Handover;
   /** The last verdict on each card. */
   readonly health: ReadonlyMap<CardAddress, Health>;
   config: Config;
@@ -114,6 +147,8 @@ export interface SimPipeline extends SimHost {
   /** Its functions. */
   functions(address: CardAddress): readonly FunctionAddress[];
   driver(address: string): string | undefined;
+  /** As after a restart of the daemon: what is known is what is on disk. */
+  restart(): Promise<void>;
   /** Waits until no job runs, and until what follows from the end of the last one has begun. */
   idle(): Promise<void>;
   /** Ends the pipeline's files and the machine. */
@@ -121,17 +156,23 @@ export interface SimPipeline extends SimHost {
 }
 
 /** A handover with its real books on disk. */
-export async function simPipeline(
-  state?: MachineState,
-  wrap?: (io: SysfsIo) => SysfsIo,
-  deadlines?: Partial<Deadlines>,
-): Promise<SimPipeline> {
-  const sim = simHost(state, wrap, deadlines);
+export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
+  const sim = simHost(options);
   const { host, kernel } = sim;
   const leases = await openLeases(host.paths.leases, assert.fail);
   const journal = await openJournal(host.paths.journal, { boot: 'b', kernel: 'k' }, host.log);
   const jobs = createJobBook(1, () => {});
   const health = new Map<CardAddress, Health>();
+  const handoverOver = (book: LeaseBook): Handover =>
+    createHandover({
+      host,
+      leases: book,
+      jobs,
+      journal,
+      config: () => pipeline.config,
+      onHealth: (address, verdict) => health.set(address, verdict),
+      onLease: () => {},
+    });
   const pipeline: SimPipeline = {
     ...sim,
     leases,
@@ -139,15 +180,11 @@ export async function simPipeline(
     journal,
     health,
     config: defaultConfig,
-    handover: createHandover({
-      host,
-      leases,
-      jobs,
-      journal,
-      config: () => pipeline.config,
-      onHealth: (address, verdict) => health.set(address, verdict),
-      onLease: () => {},
-    }),
+    handover: handoverOver(leases),
+    async restart() {
+      pipeline.leases = await openLeases(host.paths.leases, assert.fail);
+      pipeline.handover = handoverOver(pipeline.leases);
+    },
     card(address) {
       const found = readInventory(kernel.sys).cards.get(address);
       return found ?? assert.fail(`there is no card ${address}`);
@@ -175,7 +212,7 @@ export interface Guest {
   readonly xml: string;
 }
 
-/** A domain with these functions, as libvirt's hook gives it; `digit` makes its uuid. */
+/** A domain with these functions (managed='yes'), as libvirt's hook gives it; `digit` makes its uuid. */
 export function guest(name: string, digit: string, ...functions: readonly string[]): Guest {
   const uuid = `${digit.repeat(8)}-1111-2222-3333-444444444444`;
   const hostdevs = functions.map((address) => {
@@ -189,6 +226,13 @@ export function guest(name: string, digit: string, ...functions: readonly string
     uuid,
     xml: `<domain type='kvm' id='1'><name>${name}</name><uuid>${uuid}</uuid>${devices}</domain>`,
   };
+}
+
+/** What the pipeline knows of a domain, read as main.ts has it read. */
+export async function readGuest(xml: string): Promise<DomainConfig> {
+  const { name, uuid, hostdevs } = await readDomain(xml);
+  const managed = hostdevs.every((hostdev) => hostdev.managed);
+  return { name, uuid, managed, functions: hostdevs.map((hostdev) => hostdev.address) };
 }
 
 const settings = ['driver_override', 'power/control', 'd3cold_allowed', 'reset_method'] as const;

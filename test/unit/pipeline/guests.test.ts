@@ -3,17 +3,15 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import { RevivedError } from '../../../daemon/errors.ts';
-import { readDomain } from '../../../daemon/libvirt/domain-xml.ts';
 import { createDomainBook, type DomainBook } from '../../../daemon/pipeline/domains.ts';
 import { createGuests, type Guests } from '../../../daemon/pipeline/guests.ts';
-import { openLeases } from '../../../daemon/pipeline/lease.ts';
-import type { SysfsIo } from '../../../daemon/sysfs/io.ts';
 import {
   benchCards,
   type Guest,
   gate,
   guest,
   leasesOnDisk,
+  readGuest,
   rungsOf,
   type SimPipeline,
   simPipeline,
@@ -22,8 +20,7 @@ import {
   until,
 } from '../sim-host.ts';
 
-const { bochs, flr, xhci } = benchCards;
-
+const { bochs, flr } = benchCards;
 const windows = guest('win10', 'a', `${bochs}.0`, `${bochs}.1`);
 const linux = guest('linux', 'b', `${bochs}.0`, `${bochs}.1`);
 
@@ -33,18 +30,9 @@ describe('guests', () => {
   let guests: Guests;
   /** What libvirt would give. */
   let libvirt: Map<string, string>;
-  let hold: (path: string) => Promise<void> | undefined;
   let before: unknown;
-
-  const watch = (io: SysfsIo): SysfsIo => ({
-    read: (path, length, deadlineMs) => io.read(path, length, deadlineMs),
-    async write(path, value, deadlineMs) {
-      await hold(path);
-      return io.write(path, value, deadlineMs);
-    },
-  });
-  /** The handlers as after a restart of the daemon, over these books. */
-  const handlers = (leases = sim.leases, handover = sim.handover): Guests => {
+  const handlers = (): Guests => {
+    const { leases, handover } = sim;
     domains = createDomainBook(() => {});
     return createGuests({
       host: sim.host,
@@ -52,10 +40,7 @@ describe('guests', () => {
       handover,
       domains,
       config: () => sim.config,
-      readDomain: async (xml) => {
-        const { name, uuid, hostdevs } = await readDomain(xml);
-        return { name, uuid, functions: hostdevs.map((hostdev) => hostdev.address) };
-      },
+      readDomain: readGuest,
       async fetchXml(domain) {
         const xml = libvirt.get(domain);
         if (xml === undefined) throw new RevivedError('not-found', `No domain ${domain}.`);
@@ -66,9 +51,8 @@ describe('guests', () => {
   };
 
   beforeEach(async () => {
-    hold = () => undefined;
     libvirt = new Map([windows, linux].map((one) => [one.uuid, one.xml]));
-    sim = await simPipeline(undefined, watch);
+    sim = await simPipeline();
     guests = handlers();
     before = treeOf(sim.kernel.sys);
   });
@@ -101,13 +85,9 @@ describe('guests', () => {
       assert.equal(sim.leases.get(bochs)?.state, 'lent');
       await hook(windows, 'started');
       await hook(windows, 'stopped');
-      assert.deepEqual(
-        jobs(),
-        ['prepare'],
-        'libvirt goes on; nothing is done to a card of ours yet',
-      );
+      assert.deepEqual(jobs(), ['prepare'], 'nothing is done to a card of ours yet');
       const held = gate();
-      hold = () => held.opened;
+      sim.watch.hold = () => held.opened;
       await hook(windows, 'release');
       assert.deepEqual(drivers(), onVfio, 'release did not wait');
       held.open();
@@ -144,6 +124,30 @@ describe('guests', () => {
       assert.deepEqual(jobs(), ['prepare', 'return']);
     });
 
+    test('an event of the last run that comes late does not take the card from the next start', async () => {
+      await hook(windows, 'prepare');
+      await hook(windows, 'release');
+      await hook(windows, 'prepare');
+      news(windows, 'shutoff');
+      guests.onDomains([{ ...windows, state: 'shutoff', running: false }]);
+      await sim.idle();
+      assert.equal(sim.leases.get(bochs)?.state, 'lent');
+      assert.deepEqual(drivers(), onVfio);
+      await hook(windows, 'started');
+      news(windows, 'shutoff');
+      await until(() => sim.leases.all().length === 0);
+      isHome();
+    });
+
+    test('a start of which nothing was heard for minutes is none any more', async () => {
+      await hook(windows, 'prepare');
+      const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
+      await sim.leases.set({ ...lease, since: (Date.now() - 151_000) * 1000 });
+      guests.onDomains([{ ...windows, state: 'shutoff', running: false }]);
+      await until(() => sim.leases.all().length === 0);
+      isHome();
+    });
+
     test('stopped without a start and release without prepare do nothing', async () => {
       for (const operation of ['stopped', 'release', 'stopped']) await hook(windows, operation);
       await sim.idle();
@@ -177,7 +181,7 @@ describe('guests', () => {
     test('prepare waits for the return that still runs, then has the card', async () => {
       await hook(windows, 'prepare');
       const held = gate();
-      hold = () => held.opened;
+      sim.watch.hold = () => held.opened;
       await hook(windows, 'release');
       const second = hook(linux, 'prepare');
       await turns();
@@ -192,7 +196,7 @@ describe('guests', () => {
       test(`libvirt gives up on a prepare that waits too long, ${starts}`, async () => {
         await hook(windows, 'prepare');
         const held = gate();
-        hold = () => held.opened;
+        sim.watch.hold = () => held.opened;
         await hook(windows, 'release');
         // prepareSlackMs is 20 s: what is left of it is the time that libvirt waits.
         sim.config = { ...defaultConfig, prepareReviveSeconds: -19.97, holdersSeconds: 0 };
@@ -221,14 +225,6 @@ describe('guests', () => {
       await sim.idle();
       assert.equal(sim.leases.get(bochs)?.state, 'stranded');
       assert.deepEqual(jobs(), ['prepare'], 'a stranded card is not given back by itself');
-    });
-
-    test('a domain without PCI devices costs nothing', async () => {
-      const plain = guest('plain', 'c');
-      for (const operation of ['prepare', 'started', 'stopped', 'release']) {
-        await hook(plain, operation);
-      }
-      assert.deepEqual(jobs(), []);
     });
 
     test('a domain that is left to libvirt is left to it', async () => {
@@ -267,18 +263,35 @@ describe('guests', () => {
 
     for (const operation of ['started', 'reconnect']) {
       test(`is adopted at ${operation}, revived in stopped, and its drivers are libvirt's business`, async () => {
-        await hook(other, operation);
+        const unmanaged = { ...other, xml: other.xml.replaceAll("managed='yes'", '') };
+        await hook(unmanaged, operation);
         const lease = leasesOnDisk(sim.host.paths.leases)[0];
         assert.deepEqual([lease?.boundBy, lease?.state], ['libvirt', 'lent']);
         const { length } = changes();
         sim.kernel.die(flr, { sign: 'bars', healsBy: ['flr'], clean: true });
-        await hook(other, 'stopped');
+        await hook(unmanaged, 'stopped');
         assert.deepEqual(rungsOf(sim.jobs.all().at(-1)), [['flr', 'done']]);
-        await hook(other, 'release');
-        await sim.idle();
-        assert.deepEqual(sim.leases.all(), []);
+        await hook(unmanaged, 'release');
+        await until(() => sim.leases.all().length === 0);
         assert.equal(changes().length, length);
         assert.equal(sim.driver(`${flr}.0`), 'vfio-pci');
+      });
+    }
+
+    for (const libvirt of ['gives it back', 'forgets it'] as const) {
+      test(`is managed, and libvirt ${libvirt}: it has its host driver`, async () => {
+        await hook(other, 'started');
+        if (libvirt === 'gives it back') {
+          sim.kernel.write(sim.at(`${flr}.0`, 'driver_override'), '\n');
+          sim.kernel.write(sim.at(`${flr}.0`, 'driver/unbind'), `${flr}.0`);
+          sim.kernel.write(sim.bus('drivers_probe'), `${flr}.0`);
+        }
+        const { length } = changes();
+        await hook(other, 'release');
+        await until(() => sim.leases.all().length === 0);
+        assert.equal(sim.driver(`${flr}.0`), 'virtio-pci');
+        assert.equal(sim.kernel.device(`${flr}.0`).override, null);
+        assert.equal(changes().length - length, libvirt === 'forgets it' ? 3 : 0);
       });
     }
 
@@ -308,6 +321,7 @@ describe('guests', () => {
     const off = { ...running, state: 'shutoff', running: false };
     beforeEach(async () => {
       await hook(windows, 'prepare');
+      await sim.restart();
       guests = handlers();
     });
 
@@ -342,16 +356,11 @@ describe('guests', () => {
     test('what a person took, and what is stranded, stays', async () => {
       const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
       await sim.leases.set({ ...lease, state: 'stranded' });
-      await sim.handover.take([sim.card(xhci)], { domain: '', uuid: '' }, 'a person').ended;
+      await sim.handover.take([sim.card(flr)], { domain: '', uuid: '' }, 'a person').ended;
       guests.onDomains([off]);
       await sim.idle();
       assert.equal(sim.leases.get(bochs)?.state, 'stranded');
-      assert.equal(sim.leases.get(xhci)?.state, 'lent');
-    });
-
-    test('the leases on disk are enough', async () => {
-      const leases = await openLeases(sim.host.paths.leases, assert.fail);
-      assert.deepEqual(leases.all(), sim.leases.all());
+      assert.equal(sim.leases.get(flr)?.state, 'lent');
     });
   });
 
@@ -373,11 +382,11 @@ describe('guests', () => {
 
     test('a device plugged into a running domain is a card of it', async () => {
       news(windows, 'running');
-      libvirt.set(windows.uuid, guest('win10', 'a', `${xhci}.0`).xml);
-      boundByLibvirt(`${xhci}.0`);
+      libvirt.set(windows.uuid, guest('win10', 'a', `${flr}.0`).xml);
+      boundByLibvirt(`${flr}.0`);
       guests.onNews({ kind: 'devices', uuid: windows.uuid });
-      await until(() => sim.leases.get(xhci)?.boundBy === 'libvirt');
-      assert.deepEqual(view(windows.uuid)?.cards, [xhci]);
+      await until(() => sim.leases.get(flr)?.boundBy === 'libvirt');
+      assert.deepEqual(view(windows.uuid)?.cards, [flr]);
     });
 
     test('a domain whose XML cannot be had is known all the same', async () => {

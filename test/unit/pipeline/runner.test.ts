@@ -16,7 +16,6 @@ import {
   UndoFailedError,
 } from '../../../daemon/pipeline/runner.ts';
 import { type Step, stepTitle } from '../../../daemon/pipeline/step.ts';
-import type { SysfsIo } from '../../../daemon/sysfs/io.ts';
 import { machine } from '../../sim/machine.ts';
 import { card } from '../inventory-of.ts';
 import { journalOf, type SimPipeline, simPipeline, stepsOf, treeOf } from '../sim-host.ts';
@@ -34,14 +33,6 @@ describe('runSteps', () => {
   let onWrite: (number: number, path: string) => void = () => {};
   let count = 0;
 
-  const watch = (io: SysfsIo): SysfsIo => ({
-    read: (path, length, deadlineMs) => io.read(path, length, deadlineMs),
-    write(path, value, deadlineMs) {
-      onWrite(count++, path);
-      return io.write(path, value, deadlineMs);
-    },
-  });
-
   before(async () => {
     const boards = machine({
       drivers: ['pcieport', 'amdgpu', 'snd_hda_intel', 'vfio-pci'],
@@ -53,7 +44,8 @@ describe('runSteps', () => {
         },
       ],
     });
-    sim = await simPipeline(boards, watch);
+    sim = await simPipeline({ machine: boards });
+    sim.watch.atWrite = (path) => onWrite(count++, path);
     for (const address of [...functions, port]) {
       sim.kernel.write(sim.at(address, 'power/control'), 'auto');
     }
@@ -188,7 +180,7 @@ describe('runSteps', () => {
         }
         repair();
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
     assert.ok(failures > 20 && undoFailures > 5, `${failures} failures, ${undoFailures} in undos`);
   });
