@@ -7,24 +7,32 @@ import { domainPath } from '../../daemon/bus/object-path.ts';
 import { parseCardAddress } from '../../daemon/pci/address.ts';
 import { readInventory } from '../../daemon/pci/inventory.ts';
 import { type Lease, readHome } from '../../daemon/pipeline/lease.ts';
-import { openSite, type Site, startDaemon } from './daemon.ts';
+import { startDaemon } from './daemon.ts';
 import { type Figure, ratio } from './figure.ts';
 import { guest, managedXml, unmanagedXml } from './guest.ts';
 import { propertyOf } from './property.ts';
+import { openSite, type Site } from './site.ts';
 import { duel } from './stopwatch.ts';
 
 const hook = fileURLToPath(new URL('../../../hooks/50-revived', import.meta.url));
 const getId = 'call org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus GetId';
 
-/** `hook-unmanaged-ratio`, `hook-managed-ratio` and, on record, the same for `stopped`. */
-export async function measureHooks(): Promise<readonly Figure[]> {
+/** `hook-unmanaged-ratio`. */
+export async function measureUnmanagedHook(): Promise<readonly Figure[]> {
   const site = await openSite();
   try {
-    const unmanaged = await times(site, 200, 'prepare', unmanagedXml(), ['sh', '-c', ':']);
-    const figures = [
-      ratio('hook-unmanaged-ratio', ['prepare without a hostdev', 'sh -c :'], unmanaged),
-    ];
-    return [...figures, ...(await managed(site))];
+    const prepare = await times(site, 200, 'prepare', unmanagedXml(), ['sh', '-c', ':']);
+    return [ratio('hook-unmanaged-ratio', ['prepare without a hostdev', 'sh -c :'], prepare)];
+  } finally {
+    await site.close();
+  }
+}
+
+/** `hook-managed-ratio` and, on record, the same for `stopped`. */
+export async function measureManagedHook(): Promise<readonly Figure[]> {
+  const site = await openSite();
+  try {
+    return await managed(site);
   } finally {
     await site.close();
   }
@@ -33,8 +41,8 @@ export async function measureHooks(): Promise<readonly Figure[]> {
 /** The card is lent, as it is in every normal start: then `started` and `stopped` have nothing to do. */
 async function managed(site: Site): Promise<readonly Figure[]> {
   lendCard(site);
-  const daemon = await startDaemon(site);
   const bus = await connect(site.bus.address);
+  const daemon = await startDaemon(site);
   try {
     const xml = managedXml();
     const busctl = ['busctl', '--system', ...getId.split(' ')];

@@ -1,5 +1,4 @@
 /** The daemon in its everyday life: connected to a real libvirtd with one guest, asked over the bus, hearing events. */
-
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Connection, connect } from '../../daemon/bus/connection.ts';
@@ -7,12 +6,13 @@ import { cardPath, domainPath, managerPath } from '../../daemon/bus/object-path.
 import { waitFor } from '../../daemon/deadline.ts';
 import { parseCardAddress } from '../../daemon/pci/address.ts';
 import { startLibvirtd } from '../integration/libvirtd.ts';
-import { type Daemon, openSite, startDaemon } from './daemon.ts';
+import { type Daemon, startDaemon } from './daemon.ts';
 import { startEventTap } from './event-tap.ts';
 import { type Figure, quantile } from './figure.ts';
 import { guest } from './guest.ts';
 import { propertyOf, readProperties } from './property.ts';
 import { createReactions, measureReaction, probe } from './reaction.ts';
+import { openSite } from './site.ts';
 
 const uri = 'qemu:///system';
 const sequentialCalls = 2000;
@@ -34,10 +34,10 @@ export async function measureLife(): Promise<readonly Figure[]> {
     open.push(await startEventTap(tap, libvirtd.socket, reactions.event));
     const site = await openSite(tap);
     open.push(site.close);
-    const daemon = await startDaemon(site);
-    open.push(daemon.stop);
     const bus = await connect(site.bus.address);
     open.push(bus.close);
+    const daemon = await startDaemon(site);
+    open.push(daemon.stop);
     await inStep(bus);
     return [
       await idle(daemon),
@@ -49,7 +49,7 @@ export async function measureLife(): Promise<readonly Figure[]> {
   }
 }
 
-/** Waits until the daemon has the state of libvirt's domains. */
+/** Waits until the daemon has libvirt's domains. */
 async function inStep(bus: Connection): Promise<void> {
   const state = () =>
     propertyOf(bus, domainPath(probe.uuid), 'org.revived1.Domain', 'State').catch(() => undefined);
@@ -111,11 +111,13 @@ async function calls(bus: Connection, daemon: Daemon): Promise<readonly Figure[]
       how: `VmRSS after the last of ${allCalls} calls; peak ${daemon.memory('VmHWM').toFixed(1)} MB`,
     },
     {
-      ...{ name: 'dbus-calls', value: sequential },
+      name: 'dbus-calls',
+      value: sequential,
       how: `one after the other, ${sequentialCalls} calls: ${what}`,
     },
     {
-      ...{ name: 'dbus-calls-pipelined', value: pipelined },
+      name: 'dbus-calls-pipelined',
+      value: pipelined,
       how: `${atOnce} open at once, ${allCalls - sequentialCalls} calls: ${what}`,
     },
   ];

@@ -1,7 +1,8 @@
 /** From the start of the daemon's process to READY=1 at systemd's socket, beside a node that does nothing. */
 import { join } from 'node:path';
-import { daemonCommand, openSite } from './daemon.ts';
+import { daemonCommand } from './daemon.ts';
 import { type Figure, ratio } from './figure.ts';
+import { openSite } from './site.ts';
 import { duel } from './stopwatch.ts';
 
 const rounds = 25;

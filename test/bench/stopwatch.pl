@@ -58,9 +58,10 @@ sub run {
   }
   my $seconds;
   if ($tells) {
+    local $SIG{CHLD} = sub { }; # its end interrupts recv
     my $news = '';
     while ($news !~ /^READY=1$/m) {
-      defined recv $notify, $news, 4096, 0 or die "recv: $!\n";
+      defined recv $notify, $news, 4096, 0 or die "@$command was not ready: $!\n";
     }
     $seconds = clock_gettime(CLOCK_MONOTONIC) - $start;
     kill 'KILL', $running;

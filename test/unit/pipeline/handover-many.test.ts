@@ -107,6 +107,15 @@ describe('several cards', () => {
     });
   });
 
+  test('of two domains that ask for one card in the same moment the second is refused by name', async () => {
+    const first = take(bochs);
+    const other = { domain: 'linux', uuid: 'other' };
+    const second = sim.handover.take([sim.card(bochs)], other, 'a test').ended;
+    await assert.rejects(second, { code: 'busy', message: /is with domain win10; domain linux/ });
+    await first;
+    assert.equal(onDisk()[0]?.domain, 'win10');
+  });
+
   test('below one switch: its ports stay awake until the last one is home', async () => {
     await sim.close();
     sim = await simPipeline({

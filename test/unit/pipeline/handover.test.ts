@@ -229,6 +229,19 @@ describe('handover', () => {
     assert.deepEqual(treeOf(sim.kernel.sys), before);
   });
 
+  test('one function that cannot go home does not keep the others: no override and no pin is left on any', async () => {
+    const before = treeOf(sim.kernel.sys);
+    await take(bochs);
+    let probes = 0;
+    sim.watch.atWrite = (path) => {
+      if (path.endsWith('drivers_probe') && probes++ === 0) sim.kernel.failWrite(path, 'EIO');
+    };
+    await assert.rejects(giveBack(bochs), /drivers_probe failed: EIO/);
+    assert.deepEqual(treeOf(sim.kernel.sys), { ...before, [`${bochs}.0 driver`]: '-' });
+    assert.match(onDisk()[0]?.reason ?? '', /drivers_probe failed: EIO/);
+    assert.equal(onDisk()[0]?.state, 'stranded');
+  });
+
   test('a cancel does not stop a return half-way', async () => {
     const before = treeOf(sim.kernel.sys);
     await take(bochs);

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
 import type { RungName } from '../../../daemon/reset/rung.ts';
+import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import { card as address } from '../inventory-of.ts';
@@ -157,6 +158,26 @@ describe('revive', () => {
     assert.ok(
       quoted.includes(`kernel: pci ${flr}.0: not ready 65535ms after bus reset; giving up`),
     );
+  });
+
+  test('the ports above belong to the card: one that is dead is named', async () => {
+    sim.dispose();
+    sim = simHost({ machine: machine(desktopSpec) });
+    const known = card(address('0000:03:00'));
+    sim.kernel.die('0000:02:00');
+    const { state, evidence } = await checkCard(sim.host, known);
+    assert.equal(state, 'wedged');
+    assert.match(evidence.join(), /0000:02:00\.0: its link status reads as all ones/);
+  });
+
+  test('of a card with a hanging child nothing is read', async () => {
+    sim.host.stuck.note(bochs, 77);
+    const known = card(bochs);
+    for (const fn of [1, 0]) sim.kernel.write(sim.at(`${bochs}.${fn}`, 'remove'), '1');
+    assert.deepEqual(await checkCard(sim.host, known), {
+      state: 'wedged',
+      evidence: [`${bochs}: child 77 in D state: nothing can be read safely`],
+    });
   });
 
   test('a lost card is looked for', async () => {
