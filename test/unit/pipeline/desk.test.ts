@@ -108,6 +108,10 @@ describe('the desk', () => {
     assert.deepEqual(desk.domains(), [
       { uuid: windows.uuid, name: 'win10', state: 'running', cards: [bochs] },
     ]);
+    const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
+    await sim.leases.set({ ...lease, card: flr });
+    assert.deepEqual(desk.domains()[0]?.cards, [bochs, flr], 'what it has, whatever its XML says');
+    await sim.leases.drop(flr);
     await hook('release');
     await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
     isHome();

@@ -97,7 +97,8 @@ describe('the journal', () => {
   const foreign: readonly (readonly [string, unknown])[] = [
     ['no job', { v: 1, event: 'job' }],
     ['a job of another shape', { v: 1, event: 'job', job: { id: 'one' } }],
-    ['no requester', { v: 1, event: 'job', job: { ...job(9), requestedBy: undefined } }],
+    ['a requester that is a number', { v: 1, event: 'job', job: { ...job(9), requestedBy: 0 } }],
+    ['an id that is text', { v: 1, event: 'job', job: { ...job(9), id: '9' } }],
     ['a time that is text', { v: 1, event: 'job', job: { ...job(9), startedUsec: 'now' } }],
     ['a step without a name', { v: 1, event: 'job', job: { ...job(9), steps: [{ ms: 1 }] } }],
     ['a card that is a path', { v: 1, event: 'job', job: { ...job(9), cards: ['../..'] } }],
@@ -121,8 +122,7 @@ describe('the journal', () => {
       await first.close();
       fill();
       const journal = await open();
-      await journal.rotate();
-      await journal.append({ event: 'job', job: job(2) });
+      await Promise.all([journal.rotate(), journal.append({ event: 'job', job: job(2) })]);
       assert.equal(journalOf(path).length, 1);
       assert.ok(statSync(`${path}.1`).size > 4_000_000);
       assert.deepEqual(
@@ -137,8 +137,10 @@ describe('the journal', () => {
       mkdirSync(`${path}.1`);
       writeFileSync(`${path}.1/in-the-way`, '');
       const journal = await open();
-      await journal.rotate();
-      await journal.append({ event: 'job', job: job(1) });
+      for (const id of [1, 2]) {
+        await journal.rotate();
+        await journal.append({ event: 'job', job: job(id) });
+      }
       await journal.close();
       assert.match(readFileSync(path, 'utf8').slice(-400), /"event":"job"/);
       assert.equal(logged.length, 1);

@@ -21,11 +21,13 @@ import { card } from '../inventory-of.ts';
 const navi = card('0000:03:00');
 const polaris = card('0000:05:00');
 const usb = card('0000:06:00');
+const virtio = card('0000:07:00');
 
 describe('views', () => {
   let kernel: SimKernel;
   before(() => {
-    kernel = SimKernel.create(machine(desktopSpec));
+    const withFlr = { functions: [{ model: 'virtio-gpu' } as const] };
+    kernel = SimKernel.create(machine({ ...desktopSpec, ports: [...desktopSpec.ports, withFlr] }));
   });
   after(() => kernel.dispose());
 
@@ -171,10 +173,11 @@ describe('views', () => {
     });
 
     test('what works through config space is left out when the last check found it dead', () => {
-      const names = (change: Partial<CardSources> = {}) => rungs(usb, change).map((x) => x.rung);
-      assert.ok(names().includes('bus'));
-      const health = new Map([[usb, { state: 'lost' as const, evidence: [] }]]);
-      assert.deepEqual(names({ health }), ['bus', 'subordinate', 'remove-rescan']);
+      const names = (change: Partial<CardSources> = {}) => rungs(virtio, change).map((x) => x.rung);
+      const others = ['bus', 'subordinate', 'remove-rescan'];
+      assert.deepEqual(names(), ['flr', 'pm', ...others]);
+      const health = new Map([[virtio, { state: 'wedged' as const, evidence: [] }]]);
+      assert.deepEqual(names({ health }), others);
     });
 
     test('has the rungs and the order of the configuration', () => {
