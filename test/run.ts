@@ -2,11 +2,13 @@
  * Runs the suites that are named on the command line and closes with the line `N passed, N failed`.
  * A test that is skipped, marked as to do or cancelled counts as failed; so does a file or a suite without tests.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import process from 'node:process';
+import { createInterface } from 'node:readline';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
@@ -35,25 +37,38 @@ async function nodeSuite(name: 'unit' | 'integration'): Promise<readonly Outcome
   return outcomes;
 }
 
-function labSuite(): readonly Outcome[] {
-  return filesBelow(join(top, 'test', 'lab', 'scenarios'), '.sh').map((file) => {
-    const name = relative(top, file);
-    process.stdout.write(`▶ ${name}\n`);
-    const started = performance.now();
-    const child = spawnSync(join(top, 'test', 'lab', 'lab'), ['run', file], {
-      cwd: top,
-      stdio: ['ignore', 'inherit', 'inherit'],
-      timeout: scenarioLimitMs,
-    });
-    const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    const why = child.error?.message ?? `exit ${child.status ?? child.signal}`;
-    process.stdout.write(
-      child.status === 0 ? `✔ ${name} (${seconds} s)\n` : `✖ ${name} (${seconds} s): ${why}\n`,
-    );
-    return child.status === 0
-      ? { name, state: 'passed' }
-      : { name, state: 'failed', reason: `in the lab: ${why}` };
+async function labSuite(): Promise<readonly Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const file of filesBelow(join(top, 'test', 'lab', 'scenarios'), '.sh')) {
+    outcomes.push(await scenario(file));
+  }
+  return outcomes;
+}
+
+/** What a scenario prints goes on to the terminal as it comes; what failed in it is said again at the end. */
+async function scenario(file: string): Promise<Outcome> {
+  const name = relative(top, file);
+  process.stdout.write(`▶ ${name}\n`);
+  const started = performance.now();
+  const child = spawn(join(top, 'test', 'lab', 'lab'), ['run', file], {
+    cwd: top,
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: scenarioLimitMs,
   });
+  const exited = once(child, 'exit');
+  const failed: string[] = [];
+  let last = '';
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`);
+    if (line.startsWith('not ok ')) failed.push(line);
+    if (/^(not )?ok /.test(line)) last = line;
+  }
+  const [status] = await exited;
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  process.stdout.write(`${status === 0 ? '✔' : '✖'} ${name} (${seconds} s)\n`);
+  if (status === 0) return { name, state: 'passed' };
+  const why = failed.length > 0 ? failed.join('; ') : `the last check was "${last}"`;
+  return { name, state: 'failed', reason: `in the lab: exit ${status}: ${why}` };
 }
 
 function filesBelow(folder: string, ending: string): readonly string[] {

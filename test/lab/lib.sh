@@ -19,19 +19,49 @@ lab_failed=0
 
 say() { printf '# %s\n' "$*"; }
 
+# A command that hangs fails its check, with what hangs: the time limit of the machine would tell nothing.
+lab_check_limit=240   # seconds
+
 check() {
-    local description=$1 output status started=$SECONDS
+    local description=$1 output status ended timer command started=$SECONDS
     shift
-    output=$("$@" 2>&1)
+    output=$(mktemp /run/lab/check.XXXXXX)
+    # Job control gives the command, which may be a function with children, a process group of its own.
+    set -m
+    ("$@") >"$output" 2>&1 </dev/null & command=$!
+    set +m
+    sleep "$lab_check_limit" & timer=$!
+    wait -n -p ended "$command" "$timer"
     status=$?
+    if [[ $ended == "$timer" ]]; then
+        status=124
+        what_hangs >>"$output" 2>&1
+        kill -KILL -- "-$command"
+    else
+        kill "$timer"
+        wait "$timer"
+    fi 2>/dev/null
     if ((status == 0)); then
         lab_passed=$((lab_passed + 1))
         printf 'ok %s (%d s)\n' "$description" $((SECONDS - started))
     else
         lab_failed=$((lab_failed + 1))
         printf 'not ok %s (%d s)\n    %s: status %d\n' "$description" $((SECONDS - started)) "$*" "$status"
-        [[ -z $output ]] || printf '%s\n' "$output" | sed 's/^/    /'
+        sed 's/^/    /' "$output"
     fi
+    rm "$output"
+}
+
+# what_hangs: processes that sleep in the kernel with where, those of libvirt and revived, and the end of the journal
+what_hangs() {
+    local process
+    ps -eo pid,ppid,stat,wchan:32,args | awk '$3 ~ /^D/ || /virsh|revive|libvirt|qemu/'
+    for process in /proc/[0-9]*; do
+        grep -q '^State:.D' "$process/status" 2>/dev/null || continue
+        printf '%s\n' "$process $(<"$process/comm")"
+        cat "$process/stack"
+    done
+    journalctl -b --no-pager -o short-monotonic | tail -n 40
 }
 
 not() { ! "$@"; }
