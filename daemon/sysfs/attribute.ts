@@ -22,6 +22,14 @@ function writeError(
   result: Exclude<IoResult, { state: 'ok' }>,
 ): RevivedError {
   const what = `Writing "${value.trim()}" to ${path}`;
+  if (result.state === 'stuck' && result.ms === 0) {
+    // host/stuck.ts: behind a child that hangs, nothing more is tried.
+    return new RevivedError(
+      'stuck',
+      `${what} was not tried: child ${result.pid} still hangs in the kernel with this card.`,
+      'Nothing more is done to this card until it returns; if it never does, only a host reboot helps.',
+    );
+  }
   if (result.state === 'stuck') {
     return new RevivedError(
       'stuck',

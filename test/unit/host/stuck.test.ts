@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createStuckChildren, guardIo } from '../../../daemon/host/stuck.ts';
+import { writeAttribute } from '../../../daemon/sysfs/attribute.ts';
 import type { IoResult, SysfsIo } from '../../../daemon/sysfs/io.ts';
 import { card } from '../inventory-of.ts';
 import { benchCards, leasesOnDisk, type SimPipeline, simPipeline } from '../sim-host.ts';
@@ -51,6 +52,17 @@ describe('guardIo', () => {
       assert.deepEqual(asked, [path]);
     });
   }
+
+  test('whose write was not tried is told so, and which child it is', async () => {
+    await assert.rejects(writeAttribute(io, `${device}/reset`, '1', 30_000), {
+      code: 'stuck',
+      message: /did not return within 30 s: child 77/,
+    });
+    await assert.rejects(writeAttribute(io, `${device}/reset`, '1', 30_000), {
+      code: 'stuck',
+      message: /was not tried: child 77/,
+    });
+  });
 
   test('a read of config space counts as well', async () => {
     await io.read(`${device}/config`, 64, 1);
