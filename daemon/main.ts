@@ -11,9 +11,11 @@ import { asRevivedError, sentence } from './errors.ts';
 import { writeWhole } from './host/atomic-file.ts';
 import { defaultDeadlines, type Host } from './host/host.ts';
 import { openKernelLog } from './host/kernel-log.ts';
+import { openLedger } from './host/ledger.ts';
 import { createLock } from './host/lock.ts';
 import { createModuleLoader } from './host/modules.ts';
 import { createNotify } from './host/notify.ts';
+import { openHostRisk } from './host/risk.ts';
 import { createStuckChildren, guardIo } from './host/stuck.ts';
 import { createLibvirtClient } from './libvirt/client.ts';
 import { readDomain } from './libvirt/domain-xml.ts';
@@ -58,16 +60,15 @@ async function main(): Promise<void> {
         'The hook cannot be told its policy, ignoring',
       );
     });
-  const [leases, journal, connection] = await Promise.all([
+  const stamp = {
+    boot: readAttribute(`${paths.proc}/sys/kernel/random/boot_id`) ?? '',
+    kernel: readAttribute(`${paths.proc}/sys/kernel/osrelease`) ?? '',
+  };
+  const [leases, journal, ledger, risk, connection] = await Promise.all([
     openLeases(paths.leases, (why) => log.warn({}, why)),
-    openJournal(
-      paths.journal,
-      {
-        boot: readAttribute(`${paths.proc}/sys/kernel/random/boot_id`) ?? '',
-        kernel: readAttribute(`${paths.proc}/sys/kernel/osrelease`) ?? '',
-      },
-      log,
-    ),
+    openJournal(paths.journal, stamp, log),
+    openLedger(paths.ledger, log),
+    openHostRisk(paths.hostRisk, log),
     connect(systemBusAddress(process.env)),
     keepHookPolicy(),
   ]);
@@ -87,6 +88,9 @@ async function main(): Promise<void> {
     kernelLog: openKernelLog(paths.dev),
     rescanLock: createLock('the PCI bus (remove and rescan)'),
     stuck,
+    ledger,
+    risk,
+    kernel: stamp.kernel,
     get deadlines() {
       return { ...defaultDeadlines, holders: config.holdersSeconds * 1000 };
     },
@@ -121,6 +125,7 @@ async function main(): Promise<void> {
     host,
     leases,
     journal,
+    stamp,
     version: VERSION,
     config: () => config,
     async reload() {
@@ -148,6 +153,8 @@ async function main(): Promise<void> {
     log.error({ reason }, 'The system bus is gone: nobody can reach this daemon, ending');
     process.exit(1);
   });
+  // Before anybody can call: a hook that comes now finds the leases as they are.
+  await desk.recover();
   await connection.requestName(busName);
 
   // Before anybody is told that we are ready: a signal without a handler would just kill us.
@@ -165,6 +172,7 @@ async function main(): Promise<void> {
     await desk.settle(settleMs);
     exported.close();
     connection.close();
+    await journal.append({ event: 'daemon', state: 'stopped' });
     await journal.close();
     host.kernelLog.close();
     process.exit(0);
@@ -175,7 +183,6 @@ async function main(): Promise<void> {
   notify.startWatchdog();
   log.info({ version: VERSION, leases: leases.all().length }, 'Ready');
 
-  desk.resume();
   libvirt.start();
   desk.checkAll().catch((error: unknown) => {
     log.warn(

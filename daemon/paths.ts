@@ -6,6 +6,8 @@
  *   leases       /run/revived/leases.json     daemon, until host reboot
  *   spool        /run/revived/hook/           hook writes, daemon deletes after the call
  *   journal      /var/lib/revived/journal.jsonl   daemon, append + fdatasync, rotated
+ *   ledger       /var/lib/revived/ledger.json    daemon, kept: quarantine, how hosts ended with a card lent
+ *   hostRisk     /run/revived/host-risk.json     daemon, until a person clears it or the host reboots
  *   hookPolicy   /var/lib/revived/hook-unreachable   daemon, read by the hook when we are down
  */
 export interface Paths {
@@ -19,6 +21,8 @@ export interface Paths {
   readonly leases: string;
   readonly spool: string;
   readonly journal: string;
+  readonly ledger: string;
+  readonly hostRisk: string;
   readonly hookPolicy: string;
   /** libvirt sockets in the order in which its own client looks (facts/libvirt.md 3.7). */
   readonly libvirtSockets: readonly string[];
@@ -43,6 +47,8 @@ export function pathsFrom(env: Readonly<Record<string, string | undefined>>): Pa
     leases: `${run}/leases.json`,
     spool: `${run}/hook`,
     journal: `${state}/journal.jsonl`,
+    ledger: `${state}/ledger.json`,
+    hostRisk: `${run}/host-risk.json`,
     hookPolicy: `${state}/hook-unreachable`,
     libvirtSockets:
       sockets !== undefined

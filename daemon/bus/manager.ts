@@ -1,13 +1,29 @@
 /** `org.revived1.Manager`: the hook's door, dry runs, history and the way from a name to an object. */
 import { asRevivedError, RevivedError } from '../errors.ts';
 import { parseCardAddress } from '../pci/address.ts';
-import type { ManagerView, PlanView, Service } from '../pipeline/service.ts';
+import type {
+  Finding,
+  ManagerView,
+  PlanView,
+  QuarantineView,
+  Service,
+} from '../pipeline/service.ts';
 import { printable } from '../printable.ts';
 import { takeSpooled } from './hook-spool.ts';
 import { bindJob, jobDict } from './jobs.ts';
 import { type BoundInterface, bindInterface } from './members.ts';
 import { cardPath, domainPath } from './object-path.ts';
-import { type Dict, text, texts, textVariant, u32, u32Variant } from './variant.ts';
+import {
+  type Dict,
+  flagVariant,
+  text,
+  texts,
+  textVariant,
+  u32,
+  u32Variant,
+  u64,
+  variant,
+} from './variant.ts';
 
 /** Steps in one answer of GetHistory: to marshal one takes 20 microseconds of the daemon's one thread. */
 const historySteps = 4000;
@@ -23,6 +39,9 @@ export function bindManager(service: Service, spool: string): BoundInterface<Man
       LibvirtVersion: (manager) => text(manager.libvirtVersion),
       Iommu: (manager) => manager.iommu,
       RunningJobs: (manager) => u32(manager.runningJobs),
+      HostAtRisk: (manager) => text(manager.hostAtRisk),
+      Findings: (manager) => manager.findings.map(findingDict),
+      Quarantine: (manager) => manager.quarantine.map(quarantineDict),
     },
     {
       async Hook(_manager, [operation, domain, extra, path]) {
@@ -59,13 +78,7 @@ export function bindManager(service: Service, spool: string): BoundInterface<Man
       },
       async GetCard(_manager, [wanted]) {
         const address = parseCardAddress(wanted);
-        if (address === undefined) {
-          throw new RevivedError(
-            'invalid-argument',
-            'That is no PCI address.',
-            'Write it as 0000:0b:00.0 or 0b:00.0.',
-          );
-        }
+        if (address === undefined) throw noAddress();
         if (service.cards().some((card) => card.address === address)) return [cardPath(address)];
         throw new RevivedError(
           'not-found',
@@ -89,8 +102,44 @@ export function bindManager(service: Service, spool: string): BoundInterface<Man
         await service.reload();
         return [];
       },
+      async ClearQuarantine(_manager, [wanted, name]) {
+        const card = wanted === '' ? null : parseCardAddress(wanted);
+        if (card === undefined) throw noAddress();
+        return [u32(await service.clearQuarantine(card, name === '' ? null : name))];
+      },
+      async ClearHostRisk() {
+        return [await service.clearHostRisk()];
+      },
     },
   );
+}
+
+function noAddress(): RevivedError {
+  return new RevivedError(
+    'invalid-argument',
+    'That is no PCI address.',
+    'Write it as 0000:0b:00.0 or 0b:00.0.',
+  );
+}
+
+function findingDict(finding: Finding): Dict {
+  return {
+    Rule: textVariant(finding.rule),
+    Severity: textVariant(finding.severity),
+    Subject: textVariant(finding.subject),
+    Message: textVariant(finding.message),
+  };
+}
+
+function quarantineDict(entry: QuarantineView): Dict {
+  return {
+    Card: textVariant(entry.card),
+    Kind: textVariant(entry.kind),
+    Name: textVariant(entry.name),
+    Kernel: textVariant(entry.kernel),
+    Active: flagVariant(entry.active),
+    Since: variant('t', u64(entry.sinceUsec)),
+  };
 }
 
 function stepDict(step: PlanView['steps'][number]): Dict {

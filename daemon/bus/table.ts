@@ -91,6 +91,16 @@ export const interfaces = {
         access: 'free',
       },
       Reload: { in: [options], out: [], access: configure },
+      ClearQuarantine: {
+        in: [{ name: 'card', signature: 's' }, { name: 'name', signature: 's' }, options],
+        out: [{ name: 'cleared', signature: 'u' }],
+        access: configure,
+      },
+      ClearHostRisk: {
+        in: [options],
+        out: [{ name: 'cleared', signature: 'b' }],
+        access: configure,
+      },
     },
     properties: {
       Version: fixedText,
@@ -98,6 +108,9 @@ export const interfaces = {
       LibvirtVersion: text,
       Iommu: truth,
       RunningJobs: { signature: 'u', emits: 'true' },
+      HostAtRisk: text,
+      Findings: dicts,
+      Quarantine: dicts,
     },
     signals: {},
   },

@@ -84,6 +84,12 @@ function managerLines({ before, view }: Difference<'manager', Manager>): string[
   return [
     ...(before.libvirt === view.libvirt ? [] : [`libvirt: ${before.libvirt} -> ${view.libvirt}`]),
     ...(before.iommu === view.iommu ? [] : [`IOMMU: ${view.iommu ? 'on' : 'off'}`]),
+    ...(before.hostAtRisk === view.hostAtRisk
+      ? []
+      : [view.hostAtRisk === '' ? 'host: no longer at risk' : `host at risk: ${view.hostAtRisk}`]),
+    ...view.findings
+      .filter(({ message }) => !before.findings.some((old) => old.message === message))
+      .map(({ message }) => message),
     ...(before.version === view.version ? [] : [`revived: ${before.version} -> ${view.version}`]),
   ];
 }

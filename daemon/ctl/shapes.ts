@@ -42,6 +42,27 @@ export function decodeManager(properties: unknown, text: Text): Manager {
     libvirtVersion: read.string('LibvirtVersion'),
     iommu: read.flag('Iommu'),
     runningJobs: read.number('RunningJobs'),
+    hostAtRisk: read.string('HostAtRisk'),
+    findings: read.list('Findings').map((item) => {
+      const finding = reader(item, text);
+      return {
+        rule: finding.string('Rule'),
+        severity: finding.string('Severity'),
+        subject: finding.string('Subject'),
+        message: finding.string('Message'),
+      };
+    }),
+    quarantine: read.list('Quarantine').map((item) => {
+      const entry = reader(item, text);
+      return {
+        card: entry.string('Card'),
+        kind: entry.string('Kind'),
+        name: entry.string('Name'),
+        kernel: entry.string('Kernel'),
+        active: entry.flag('Active'),
+        sinceUsec: entry.number('Since'),
+      };
+    }),
   };
 }
 

@@ -4,6 +4,7 @@ import { history } from './verbs/history.ts';
 import { list } from './verbs/list.ts';
 import { monitor } from './verbs/monitor.ts';
 import { plan } from './verbs/plan.ts';
+import { quarantine } from './verbs/quarantine.ts';
 import { reset } from './verbs/reset.ts';
 import { giveBack } from './verbs/return.ts';
 import { show } from './verbs/show.ts';
@@ -21,5 +22,6 @@ export const verbs: readonly Verb[] = [
   giveBack,
   history,
   monitor,
+  quarantine,
   version,
 ];

@@ -3,7 +3,9 @@ import type { Log } from '../log.ts';
 import type { Paths } from '../paths.ts';
 import type { SysfsIo } from '../sysfs/io.ts';
 import type { KernelLog } from './kernel-log.ts';
+import type { Ledger } from './ledger.ts';
 import type { Lock } from './lock.ts';
+import type { HostRisk } from './risk.ts';
 import type { StuckChildren } from './stuck.ts';
 
 /** Limits in milliseconds. Times seen on real kernels are in facts/kernel.md 9.3 and 0.3. */
@@ -44,6 +46,10 @@ export interface Host {
   /** remove, rescan and slot power are serialised over the whole machine (invariant 11). */
   readonly rescanLock: Lock;
   readonly stuck: StuckChildren;
+  readonly ledger: Ledger;
+  readonly risk: HostRisk;
+  /** Kernel release, as `uname -r`. */
+  readonly kernel: string;
   readonly deadlines: Deadlines;
   /** Loads a kernel module; rejects with the reason. */
   loadModule(name: string): Promise<void>;

@@ -8,24 +8,30 @@ import type { IoResult, SysfsIo } from '../sysfs/io.ts';
 export interface StuckChildren {
   /** The pid of a card's stuck child; undefined when there is none. */
   of(card: CardAddress): number | undefined;
-  note(card: CardAddress, pid: number): void;
+  note(card: CardAddress, pid: number, holdsBus?: boolean): void;
   freed(pid: number): CardAddress | undefined;
+  /** The pid of a child that hangs in a remove, a rescan or a slot's power: the kernel lets nobody else do these. */
+  busHeldBy(): number | undefined;
 }
 
 /** An empty registry. */
 export function createStuckChildren(): StuckChildren {
   const children = new Map<number, CardAddress>();
+  const onBus = new Set<number>();
   return {
     of(card) {
       for (const [pid, stuckCard] of children) if (stuckCard === card) return pid;
       return undefined;
     },
-    note(card, pid) {
+    note(card, pid, holdsBus = false) {
       children.set(pid, card);
+      if (holdsBus) onBus.add(pid);
     },
+    busHeldBy: () => onBus.values().next().value,
     freed(pid) {
       const card = children.get(pid);
       children.delete(pid);
+      onBus.delete(pid);
       return card;
     },
   };

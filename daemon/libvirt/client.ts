@@ -53,7 +53,7 @@ const defaults: Timings = {
   connect: 5000,
   ping: 5000,
   firstRetry: 100,
-  lastRetry: 5000,
+  lastRetry: 2500,
   hold: 5000,
 };
 /** Unanswered signs of life, as libvirt's own keepalive_count. */

@@ -16,8 +16,12 @@ import { createGuests, type DomainConfig } from './guests.ts';
 import { createHandover, type Started } from './handover.ts';
 import { createJobBook } from './job.ts';
 import type { Journal } from './journal.ts';
+import type { Stamp } from './journal-entry.ts';
+import { journaledLeases } from './journaled-leases.ts';
 import { cardFromHome, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
+import { recoverPast } from './recover.ts';
+import { kernelFindings, quarantineFindings } from './recovery.ts';
 import type { Change, ManagerView, Service } from './service.ts';
 import { type CardSources, cardView, planReturnView, planView } from './views.ts';
 
@@ -25,6 +29,7 @@ export interface DeskParts {
   readonly host: Host;
   readonly leases: LeaseBook;
   readonly journal: Journal;
+  readonly stamp: Stamp;
   readonly version: string;
   readonly config: () => Config;
   readonly reload: () => Promise<void>;
@@ -40,12 +45,12 @@ export interface Desk extends Service {
   onLibvirtState(): void;
   /** A child that hung in the kernel came back. */
   onFreed(card: CardAddress): void;
-  /** What a daemon before us had in hand for a person, and did not finish: it goes home. Guests' cards wait for libvirt. */
-  resume(): void;
+  /** What a daemon before us, or a boot before this one, had in hand: brought to an end, or remembered. Call it first. */
+  recover(): Promise<void>;
   /** First checks of the cards that people care about; nothing that sleeps is woken. */
   checkAll(): Promise<void>;
   /** Waits for running jobs, at most `ms`: used at the end of the process. */
-  settle(ms: number): Promise<void>;
+  settle(ms: number, intervalMs?: number): Promise<void>;
 }
 
 /** How long the views may be older than sysfs. */
@@ -54,7 +59,8 @@ const maxListeners = 64;
 
 /** Builds the desk. Nothing runs before the first request. */
 export function createDesk(parts: DeskParts): Desk {
-  const { host, leases, journal, config } = parts;
+  const { host, journal, config } = parts;
+  const leases = journaledLeases(parts.leases, journal);
   const listeners = new Set<(change: Change) => void>();
   const health = new Map<CardAddress, Health>();
   const tell = (change: Change): void => {
@@ -75,7 +81,7 @@ export function createDesk(parts: DeskParts): Desk {
     tell({ kind: 'card', address });
   };
 
-  const jobs = createJobBook(1, (id, cards) => {
+  const jobs = createJobBook(journal.past.lastJob + 1, (id, cards) => {
     tell({ kind: 'job', id });
     for (const address of cards) cardChanged(address);
     tell({ kind: 'manager' });
@@ -198,6 +204,15 @@ export function createDesk(parts: DeskParts): Desk {
       ...parts.libvirtState(),
       iommu: inventory().iommu === true,
       runningJobs: jobs.running().length,
+      hostAtRisk: host.risk.reason(),
+      findings: [
+        ...kernelFindings(host.ledger.kernels(), host.kernel),
+        ...quarantineFindings(host.ledger.quarantine(), host.kernel),
+      ],
+      quarantine: host.ledger.quarantine().map(({ card, kind, name, kernel, since }) => {
+        const active = kernel === host.kernel;
+        return { card, kind, name, kernel, active, sinceUsec: since };
+      }),
     }),
     cards() {
       const all = sources();
@@ -286,6 +301,21 @@ export function createDesk(parts: DeskParts): Desk {
     },
     history: (limit) => journal.jobs(Math.max(1, Math.min(1000, limit))),
     reload: () => parts.reload(),
+    async clearQuarantine(card, name) {
+      const cleared = await host.ledger.clearQuarantine(
+        (entry) => (card === null || entry.card === card) && (name === null || entry.name === name),
+      );
+      host.log.warn({ card, name, cleared }, 'Quarantine was cleared by hand');
+      tell({ kind: 'manager' });
+      for (const address of inventory().cards.keys()) tell({ kind: 'card', address });
+      return cleared;
+    },
+    async clearHostRisk() {
+      const cleared = await host.risk.clear();
+      if (cleared) host.log.warn({}, 'That the host is at risk was cleared by hand');
+      tell({ kind: 'manager' });
+      return cleared;
+    },
     onDomains(list) {
       guests.onDomains(list);
       tell({ kind: 'manager' });
@@ -296,11 +326,13 @@ export function createDesk(parts: DeskParts): Desk {
       host.log.warn({ card }, 'A child that hung in the kernel with this card has returned');
       cardChanged(card);
     },
-    resume() {
+    async recover() {
+      await recoverPast({ host, leases, journal, stamp: parts.stamp, lost: parts.leases.lost });
       for (const lease of leases.all()) {
-        if (lease.uuid !== '' || lease.state === 'lent' || lease.state === 'stranded') continue;
+        if (lease.state === 'lent' || lease.state === 'stranded') continue;
         started(handover.giveBack(lease.card, 'it was left half-way by a daemon before this one'));
       }
+      tell({ kind: 'manager' });
     },
     async checkAll() {
       for (const card of inventory().cards.values()) {
@@ -312,8 +344,8 @@ export function createDesk(parts: DeskParts): Desk {
         tell({ kind: 'card', address: card.address });
       }
     },
-    async settle(ms) {
-      await waitFor(() => (jobs.running().length === 0 ? true : undefined), ms, 50);
+    async settle(ms, intervalMs = 50) {
+      await waitFor(() => (jobs.running().length === 0 ? true : undefined), ms, intervalMs);
     },
   };
 }

@@ -178,13 +178,25 @@ export function createGuests(parts: GuestParts): Guests {
     }
   };
 
+  /** Taken from a guest that runs on (detach-device), for which libvirt runs no hook (facts/libvirt.md 1.4). */
+  const detached = (domain: DomainConfig): void => {
+    if (starting.has(domain.uuid)) return;
+    const passed = new Set(cardsOf(domain));
+    for (const lease of leasesOf(domain.uuid)) {
+      if (lease.state !== 'lent' || passed.has(lease.card)) continue;
+      quietly(handover.giveBack(lease.card, 'it was detached from its domain').ended);
+    }
+  };
+
   const learn = async (uuid: string, running: boolean): Promise<void> => {
     try {
       const known = await parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
       // It may have stopped while libvirt made the XML: a lease made now would outlive its guest.
       const state = domains.all().find((domain) => domain.uuid === uuid)?.state ?? '';
-      if (running && activeStates.has(state)) await adopt(known);
+      if (!running || !activeStates.has(state)) return;
+      await adopt(known);
+      detached(known);
     } catch (thrown) {
       const why = asRevivedError(thrown).message;
       host.log.debug({ uuid, why }, 'The XML of a domain could not be read, ignoring');

@@ -22,8 +22,9 @@ import {
   type LeaseBook,
   type PowerSetting,
   readHome,
+  resetMethodOf,
 } from './lease.ts';
-import { detachSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
+import { detachSteps, mendMethodSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
 import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
 import type { Step } from './step.ts';
 
@@ -95,6 +96,13 @@ export function createHandover(parts: HandoverParts): Handover {
     await leases.drop(card);
     parts.onLease(card);
   };
+  /** It is home again. That this kernel has seen a guest's card come home speaks for the kernel (host/ledger.ts). */
+  const cameHome = async ({ card, home, uuid }: Lease): Promise<void> => {
+    await dropLease(card);
+    const id = home.functions[0]?.id;
+    if (uuid === '' || id === undefined) return;
+    await host.ledger.addEnd({ card, id }, host.kernel, { cleanAt: Date.now() * 1000 });
+  };
   const recheck = async (card: Card): Promise<void> => {
     parts.onHealth(card.address, await checkCard(host, card));
   };
@@ -110,7 +118,11 @@ export function createHandover(parts: HandoverParts): Handover {
     const job = jobs.start(operation, subject, cards, requestedBy);
     const owned = [...cards].sort().reduceRight<() => Promise<void>>(
       (inner, card) => () => lockOf(card).run(inner),
-      () => work(job),
+      () => {
+        // Not waited for: the journal keeps the order, and each step waits for its own entry.
+        void journal.append({ event: 'begin', job: job.view });
+        return work(job);
+      },
     );
     const ended = owned().then(
       () => job.finish('done', ''),
@@ -204,6 +216,12 @@ export function createHandover(parts: HandoverParts): Handover {
     return anyway || !(state === 'healthy' || state === 'unknown') ? steps : [];
   };
 
+  /** After a daemon that was ended in a rung: its choice of a reset method is taken back first. */
+  const mendSteps = (lease: Lease): readonly Step[] =>
+    lease.boundBy === 'libvirt' || config().cards.get(lease.card)?.resetMethod !== undefined
+      ? []
+      : mendMethodSteps(lease, (fn) => resetMethodOf(host.paths.sys, fn));
+
   const returnOne = async (
     lease: Lease,
     job: Job,
@@ -223,7 +241,12 @@ export function createHandover(parts: HandoverParts): Handover {
     try {
       try {
         const detach = await detachFirst(lease, card, reset !== undefined);
-        await runSteps([...detach, ...plan.revive], { ...base, onFailure: 'stop', signal });
+        const mend = lease.state === 'lent' ? [] : mendSteps(lease);
+        await runSteps([...mend, ...detach, ...plan.revive], {
+          ...base,
+          onFailure: 'stop',
+          signal,
+        });
       } catch (thrown) {
         notReset = asRevivedError(thrown);
         // A reset that was asked for and not done, on a card that lives and that nobody has open: it goes home.
@@ -241,7 +264,7 @@ export function createHandover(parts: HandoverParts): Handover {
             )
           : plan.giveBack;
       await runSteps(giveBack, { ...base, onFailure: 'go-on', signal: never });
-      await dropLease(lease.card);
+      await cameHome(lease);
     } catch (thrown) {
       const error = asRevivedError(thrown);
       // Somebody has it open still: it is as lent as before, and comes home when that has ended.

@@ -1,30 +1,37 @@
 /**
- * The write-ahead journal: one JSON line per event, on disk (fdatasync) before the step is done (invariant 8). The
- * reader skips what it does not understand and counts it. Rotated between jobs only, so that no open entry is lost.
+ * The write-ahead journal: one JSON line per event, on disk (fdatasync) before the step is done (invariant 8). When a file is
+ * full a new one begins with what is still open, so that rotation never loses an open entry.
  */
+import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
-import { readWhole } from '../host/atomic-file.ts';
+import { distrust, readOwn, writeWhole } from '../host/atomic-file.ts';
 import type { Log } from '../log.ts';
-import { isCardAddress } from '../pci/address.ts';
-import type { JobView, StepRecord } from './service.ts';
-import type { Step, UndoData } from './step.ts';
+import {
+  type JournalEntry,
+  journalVersion,
+  type Line,
+  openingOf,
+  type PastEntry,
+  parseLine,
+  type Stamp,
+} from './journal-entry.ts';
+import type { JobView } from './service.ts';
 
-type JournalEntry =
-  | { readonly event: 'job'; readonly job: JobView }
-  | {
-      readonly event: 'intent' | 'done' | 'failed' | 'undo' | 'undone' | 'undo-failed';
-      readonly job: number;
-      readonly index: number;
-      readonly step: Step;
-      readonly undo: UndoData;
-      readonly detail: string;
-    };
+/** What an earlier daemon left: all since it began, or all there is. */
+interface Past {
+  /** Oldest first. */
+  readonly entries: readonly PastEntry[];
+  /** The highest number of a job. */
+  readonly lastJob: number;
+}
 
 export interface Journal {
-  append(entry: JournalEntry): Promise<void>;
+  /** As it was found at the opening. */
+  readonly past: Past;
+  append(...entries: readonly JournalEntry[]): Promise<void>;
   /** Finished jobs, newest first. */
   jobs(limit: number): Promise<readonly JobView[]>;
-  /** Called when no job runs: starts a new file when this one is big. */
+  /** Resolves when everything before it is written; starts a new file when this one is full. */
   rotate(): Promise<void>;
   close(): Promise<void>;
 }
@@ -33,15 +40,14 @@ export interface Journal {
 const rotateBytes = 4 * 1024 * 1024;
 const maxReadBytes = 16 * 1024 * 1024;
 
-/** Opens the journal. `stamp` goes into every line: boot id, kernel release. Never throws: without a disk it only logs. */
-export async function openJournal(
-  path: string,
-  stamp: { readonly boot: string; readonly kernel: string },
-  log: Log,
-): Promise<Journal> {
+/** Opens the journal. `stamp` goes into every line. Never throws: without a disk it only logs. */
+export async function openJournal(path: string, stamp: Stamp, log: Log): Promise<Journal> {
   let file: FileHandle | undefined;
   let size = 0;
   let told = false;
+  let rotateAt = rotateBytes;
+  let closed = false;
+  let isLost = false;
   const tell = (error: unknown): void => {
     if (!told) {
       const why = error instanceof Error ? error.message : String(error);
@@ -54,7 +60,7 @@ export async function openJournal(
   };
   const reopen = async (): Promise<void> => {
     try {
-      file = await open(path, 'a+', 0o600);
+      file = await openOwn(path, log);
       size = (await file.stat()).size;
       // A line that a crash has cut off must not take the next one with it.
       const { buffer } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
@@ -65,107 +71,162 @@ export async function openJournal(
     }
   };
   await reopen();
+  const past = await readPast(path, log);
+  /** Lines of what is not ended yet, by what it is. */
+  const openLines = new Map<string, string>();
+  let lastJob = past.lastJob;
+
   let queue: Promise<void> = Promise.resolve();
   const inOrder = (work: () => Promise<void>): Promise<void> => {
     queue = queue.then(work).catch(tell);
     return queue;
   };
+  const lineOf = (entry: JournalEntry): string => {
+    const line = { v: journalVersion, at: Date.now() * 1000, ...stamp, ...entry };
+    return `${JSON.stringify(entry.event === 'daemon' ? { ...line, lastJob } : line)}\n`;
+  };
+  const rotateIfFull = async (): Promise<void> => {
+    if (file === undefined || size < rotateAt) return;
+    await file.close();
+    file = undefined;
+    // Where it cannot be moved, the next try is as far away as this one was.
+    rotateAt = size + rotateBytes;
+    try {
+      const mark = lineOf({ event: 'daemon', state: 'started' });
+      await rename(path, `${path}.1`);
+      await writeWhole(path, [mark, ...openLines.values()].join(''));
+      rotateAt = rotateBytes;
+    } finally {
+      await reopen();
+    }
+  };
   return {
-    append: (entry) =>
+    past,
+    append: (...entries) =>
       inOrder(async () => {
-        const line = `${JSON.stringify({ v: 1, at: Date.now() * 1000, ...stamp, ...entry })}\n`;
+        const lines = entries.map((entry) => ({ line: lineOf(entry), opening: openingOf(entry) }));
+        for (const entry of entries) if (entry.event === 'begin') lastJob = entry.job.id;
+        for (const { line, opening } of lines) {
+          if (opening?.open === true) openLines.set(opening.key, line);
+          else if (opening !== undefined) openLines.delete(opening.key);
+        }
+        // After a failure (a full disk) each entry tries anew; what was cut off gets its end of line first.
+        if (file === undefined && !closed) await reopen();
         if (file === undefined) return;
-        await file.appendFile(line);
-        await file.datasync();
-        size += Buffer.byteLength(line);
+        const all = lines.map(({ line }) => line).join('');
+        try {
+          await file.appendFile(all);
+          await file.datasync();
+        } catch (error) {
+          await file.close();
+          file = undefined;
+          isLost = true;
+          throw error;
+        }
+        if (isLost) log.info({ path }, 'The journal can be written again');
+        isLost = false;
+        told = false;
+        size += Buffer.byteLength(all);
+        await rotateIfFull();
       }),
     async jobs(limit) {
-      const found = [...(await readJobs(`${path}.1`, tell)), ...(await readJobs(path, tell))];
+      const texts = [await readText(`${path}.1`, tell), await readText(path, tell)];
+      const found = texts.flatMap((text) => text.split('\n')).flatMap(jobIn);
       return found.reverse().slice(0, limit);
     },
-    rotate: () =>
-      inOrder(async () => {
-        if (file === undefined || size < rotateBytes) return;
-        await file.close();
-        file = undefined;
-        try {
-          await rename(path, `${path}.1`);
-        } finally {
-          await reopen();
-        }
-      }),
+    rotate: () => inOrder(rotateIfFull),
     close: () =>
       inOrder(async () => {
+        closed = true;
         await file?.close();
         file = undefined;
       }),
   };
 }
 
-async function readJobs(path: string, tell: (error: unknown) => void): Promise<JobView[]> {
-  const text = await readWhole(path, maxReadBytes).catch((error: unknown) => {
+const journalFlags =
+  constants.O_RDWR |
+  constants.O_APPEND |
+  constants.O_CREAT |
+  constants.O_NOFOLLOW |
+  constants.O_NONBLOCK;
+
+// A file that somebody else could have written is put aside, not read and not continued.
+async function openOwn(path: string, log: Log): Promise<FileHandle> {
+  for (const isRetry of [false, true]) {
+    const file = await open(path, journalFlags, 0o600).catch((error: unknown) => {
+      if (!isRetry && error instanceof Error && 'code' in error && error.code === 'ELOOP') {
+        return undefined;
+      }
+      throw error;
+    });
+    const why = file === undefined ? 'it is a link' : distrust(await file.stat());
+    if (file !== undefined && why === undefined) return file;
+    await file?.close();
+    if (isRetry) throw new Error(`${path} is not trusted: ${why}`);
+    const aside = `${path}.untrusted`;
+    await rename(path, aside);
+    log.error(
+      { path, why, aside },
+      'The journal is not trusted and was put aside: its history and what it says of a crash are lost',
+    );
+  }
+  throw new Error(`${path} cannot be opened`);
+}
+
+async function readText(path: string, tell: (error: unknown) => void): Promise<string> {
+  const text = await readOwn(path, maxReadBytes).catch((error: unknown) => {
     tell(error);
     return undefined;
   });
-  return (text ?? '').split('\n').flatMap((line) => {
-    const entry = parse(line);
-    return entry === undefined ? [] : [entry];
-  });
+  return text ?? '';
 }
 
-function parse(line: string): JobView | undefined {
-  if (!line.includes('"event":"job"')) return undefined;
-  try {
-    const entry: unknown = JSON.parse(line);
-    if (typeof entry !== 'object' || entry === null || !('job' in entry)) return undefined;
-    return isJobView(entry.job) ? entry.job : undefined;
-  } catch {
-    return undefined; // a torn line: the write of it was cut off
+const startedMark = '"event":"daemon","state":"started"';
+
+// Only what came after the last start is not settled yet; where the rotation was cut off, that is in the older file.
+async function readPast(path: string, log: Log): Promise<Past> {
+  const quiet = (error: unknown): void => {
+    log.warn(
+      { path, why: error instanceof Error ? error.message : String(error) },
+      'The journal cannot be read: what was in hand before is known from the leases alone',
+    );
+  };
+  let text = await readText(path, quiet);
+  if (!text.includes(startedMark)) text = (await readText(`${path}.1`, quiet)) + text;
+  const mark = text.lastIndexOf(startedMark);
+  const begin = mark < 0 ? 0 : text.lastIndexOf('\n', mark) + 1;
+  const lines = text
+    .slice(begin)
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(parseLine);
+  const count = (kind: Line['kind']): number => lines.filter((line) => line.kind === kind).length;
+  const skipped = { torn: count('torn'), foreign: count('foreign'), newer: count('newer') };
+  if (skipped.torn + skipped.foreign + skipped.newer > 0) {
+    log.warn(
+      { path, ...skipped },
+      'Lines of the journal were skipped: cut off, not ours, or written by a newer version',
+    );
+  }
+  const entries = lines.flatMap((line) => (line.kind === 'entry' ? [line.entry] : []));
+  return { entries, lastJob: entries.reduce(highestJob, 0) };
+}
+
+function highestJob(highest: number, entry: PastEntry): number {
+  switch (entry.event) {
+    case 'daemon':
+      return Math.max(highest, entry.lastJob);
+    case 'begin':
+    case 'job':
+      return Math.max(highest, entry.job.id);
+    default:
+      return highest;
   }
 }
 
-function isJobView(value: unknown): value is JobView {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'id' in value &&
-    typeof value.id === 'number' &&
-    'operation' in value &&
-    typeof value.operation === 'string' &&
-    'subject' in value &&
-    typeof value.subject === 'string' &&
-    'state' in value &&
-    typeof value.state === 'string' &&
-    'progress' in value &&
-    typeof value.progress === 'number' &&
-    'startedUsec' in value &&
-    typeof value.startedUsec === 'number' &&
-    'finishedUsec' in value &&
-    typeof value.finishedUsec === 'number' &&
-    'requestedBy' in value &&
-    typeof value.requestedBy === 'string' &&
-    'steps' in value &&
-    Array.isArray(value.steps) &&
-    value.steps.every(isStepRecord) &&
-    'cards' in value &&
-    Array.isArray(value.cards) &&
-    value.cards.every((card: unknown) => typeof card === 'string' && isCardAddress(card)) &&
-    'error' in value &&
-    typeof value.error === 'string'
-  );
-}
-
-function isStepRecord(value: unknown): value is StepRecord {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    'name' in value &&
-    typeof value.name === 'string' &&
-    'state' in value &&
-    typeof value.state === 'string' &&
-    'ms' in value &&
-    typeof value.ms === 'number' &&
-    'detail' in value &&
-    typeof value.detail === 'string'
-  );
+function jobIn(line: string): readonly JobView[] {
+  if (!line.includes('"event":"job"')) return [];
+  const parsed = parseLine(line);
+  return parsed.kind === 'entry' && parsed.entry.event === 'job' ? [parsed.entry.job] : [];
 }

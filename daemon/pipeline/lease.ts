@@ -2,7 +2,7 @@
  * Leases: who has a card, since when, and what to give back. Kept in /run/revived/leases.json (RuntimeDirectoryPreserve),
  * so that a restarted daemon knows; read with suspicion, because a card is moved on the strength of it.
  */
-import { readWhole, writeWhole } from '../host/atomic-file.ts';
+import { readOwn, writeWhole } from '../host/atomic-file.ts';
 import {
   type CardAddress,
   type FunctionAddress,
@@ -24,6 +24,8 @@ interface HomeFunction {
   readonly driver: string | null;
   /** driver_override as the owner had set it; empty for none. */
   readonly override: string;
+  /** reset_method; undefined where there was none. */
+  readonly resetMethod?: string;
 }
 
 /** A power setting before we pinned it: a sysfs file and its value. */
@@ -72,6 +74,7 @@ export function readHome(sys: string, card: Card): Home {
       group: fn.group ?? null,
       driver: fn.driver ?? null,
       override: overrideOf(sys, fn.address),
+      ...methodsAtHome(sys, fn.address),
     })),
     ports: card.ports,
     power: devices.flatMap((device) =>
@@ -81,6 +84,16 @@ export function readHome(sys: string, card: Card): Home {
       }),
     ),
   };
+}
+
+function methodsAtHome(sys: string, address: FunctionAddress): { resetMethod?: string } {
+  const resetMethod = resetMethodOf(sys, address);
+  return resetMethod === undefined ? {} : { resetMethod };
+}
+
+/** reset_method of a function as it is now; undefined where there is none. */
+export function resetMethodOf(sys: string, address: FunctionAddress): string | undefined {
+  return readAttribute(`${deviceDirectory(sys, address)}/reset_method`);
 }
 
 /** The card as it was when it left home: what a check must find again. */
@@ -109,6 +122,8 @@ export function overrideOf(sys: string, address: FunctionAddress): string {
 
 /** The leases of this host, in memory and on disk. Every change is on disk before `set` and `drop` resolve. */
 export interface LeaseBook {
+  /** The file was not there, or not all of it could be believed. */
+  readonly lost: boolean;
   get(card: CardAddress): Lease | undefined;
   all(): readonly Lease[];
   set(lease: Lease): Promise<void>;
@@ -118,7 +133,12 @@ export interface LeaseBook {
 /** Opens the book. Entries that are not ours or not whole are left out and reported through `onBad`. */
 export async function openLeases(path: string, onBad: (why: string) => void): Promise<LeaseBook> {
   const leases = new Map<CardAddress, Lease>();
-  for (const lease of await readLeases(path, onBad)) leases.set(lease.card, lease);
+  let lost = false;
+  const found = await readLeases(path, (why) => {
+    lost = true;
+    onBad(why);
+  });
+  for (const lease of found ?? []) leases.set(lease.card, lease);
   let writing: Promise<void> = Promise.resolve();
   const save = (): Promise<void> => {
     const write = () =>
@@ -127,6 +147,7 @@ export async function openLeases(path: string, onBad: (why: string) => void): Pr
     return writing;
   };
   return {
+    lost: lost || found === undefined,
     get: (card) => leases.get(card),
     all: () => [...leases.values()],
     set(lease) {
@@ -140,10 +161,14 @@ export async function openLeases(path: string, onBad: (why: string) => void): Pr
   };
 }
 
-async function readLeases(path: string, onBad: (why: string) => void): Promise<readonly Lease[]> {
+// Undefined: there is no file.
+async function readLeases(
+  path: string,
+  onBad: (why: string) => void,
+): Promise<readonly Lease[] | undefined> {
   try {
-    const text = await readWhole(path, maxFileBytes);
-    if (text === undefined) return [];
+    const text = await readOwn(path, maxFileBytes);
+    if (text === undefined) return undefined;
     const file: unknown = JSON.parse(text);
     if (!isRecord(file) || file['version'] !== 1 || !Array.isArray(file['leases'])) {
       onBad(`${path} is not a lease file of this version; it is ignored`);
@@ -172,7 +197,8 @@ const states: readonly string[] = [
 // Driver names end up in sysfs files: letters, digits, dash and underscore only.
 const driverName = /^([A-Za-z0-9_-]{0,64}|\*)$/;
 
-function isLease(entry: unknown): entry is Lease {
+/** True for a whole lease: what is read back is believed only then. */
+export function isLease(entry: unknown): entry is Lease {
   return (
     isRecord(entry) &&
     text(entry['card']) &&
@@ -201,7 +227,9 @@ function isHome(home: unknown): home is Home {
       (fn['group'] === null || (text(fn['group']) && /^[0-9]{1,9}$/.test(fn['group']))) &&
       (fn['driver'] === null || (text(fn['driver']) && driverName.test(fn['driver']))) &&
       text(fn['override']) &&
-      driverName.test(fn['override']),
+      driverName.test(fn['override']) &&
+      (fn['resetMethod'] === undefined ||
+        (text(fn['resetMethod']) && /^[a-z_ ]{0,128}$/.test(fn['resetMethod']))),
   );
   const power = home['power'].every(
     (setting: unknown) =>

@@ -4,6 +4,7 @@
  */
 import { asRevivedError, RevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
+import { quarantinedReason } from '../host/quarantine.ts';
 import type { Job } from './job.ts';
 import type { Journal } from './journal.ts';
 import {
@@ -65,12 +66,16 @@ async function runOne(index: number, step: Step, options: RunOptions, done: Done
   const { host, job, journal } = options;
   const end = job.begin(stepTitle(step));
   try {
+    const against = quarantinedReason(host, step.args.card, 'step', stepTitle(step));
+    if (against !== undefined) {
+      throw new RevivedError('refused', `${stepTitle(step)} is not done: ${against}.`);
+    }
     const undo = surveyOf(step, host);
     const entry = { job: job.id, index, step, undo };
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
     try {
-      const detail = await perform(step, contextOf(options, options.signal));
+      const detail = await perform(step, contextOf(step, options, options.signal));
       await journal.append({ event: 'done', ...entry, detail });
       end('done', detail);
     } catch (thrown) {
@@ -93,7 +98,7 @@ async function undoAll(done: readonly Done[], options: RunOptions): Promise<read
     const entry = { job: job.id, index, step, undo };
     await journal.append({ event: 'undo', ...entry, detail: '' });
     try {
-      await takeBack(step, undo, contextOf(options, never));
+      await takeBack(step, undo, contextOf(step, options, never));
       await journal.append({ event: 'undone', ...entry, detail: '' });
       end('undone', text);
     } catch (thrown) {
@@ -123,13 +128,22 @@ function withUndoFailures(error: RevivedError, failed: readonly string[]): Reviv
 /** A signal for what cannot be cancelled: undoing and giving back. */
 export const never = new AbortController().signal;
 
-function contextOf({ host, job }: RunOptions, signal: AbortSignal): StepContext {
+function contextOf(step: Step, options: RunOptions, signal: AbortSignal): StepContext {
+  const { host, job, journal } = options;
   return {
     host,
     signal,
     onDetail: (name, state, ms, detail) => {
       if (state !== 'running') job.note(name, state, ms, detail);
     },
+    journalRung: (rung, detail) =>
+      journal.append({
+        event: detail === undefined ? 'rung' : 'rung-done',
+        job: job.id,
+        card: step.args.card,
+        rung,
+        detail: detail ?? '',
+      }),
   };
 }
 

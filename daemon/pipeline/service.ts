@@ -106,12 +106,38 @@ export interface PlanView {
   }[];
 }
 
+/** One thing that a person should know; the shape of the doctor's findings. */
+export interface Finding {
+  readonly rule: string;
+  readonly severity: 'error' | 'warning' | 'note';
+  /** `0000:0b:00` or `host`. */
+  readonly subject: string;
+  /** What is wrong, why it matters, what to do. */
+  readonly message: string;
+}
+
+/** A rung or step that is not done again on a kernel. */
+export interface QuarantineView {
+  readonly card: CardAddress;
+  readonly kind: 'rung' | 'step';
+  readonly name: string;
+  readonly kernel: string;
+  /** True when that is the kernel that runs. */
+  readonly active: boolean;
+  /** Microseconds since the epoch. */
+  readonly sinceUsec: number;
+}
+
 export interface ManagerView {
   readonly version: string;
   readonly libvirt: 'connected' | 'connecting' | 'absent';
   readonly libvirtVersion: string;
   readonly iommu: boolean;
   readonly runningJobs: number;
+  /** Why no rung is done on any card; empty when the host is not at risk. */
+  readonly hostAtRisk: string;
+  readonly findings: readonly Finding[];
+  readonly quarantine: readonly QuarantineView[];
 }
 
 export interface HookCall {
@@ -154,4 +180,8 @@ export interface Service {
   reload(): Promise<void>;
   /** Finished jobs, newest first, from the journal. At most `limit` (1 to 1000). */
   history(limit: number): Promise<readonly JobView[]>;
+  /** Allows again what is in quarantine: all of it, or that of a card, or one rung or step of it. Gives how many. */
+  clearQuarantine(card: CardAddress | null, name: string | null): Promise<number>;
+  /** A person has looked: rungs may be done again. False when the host was not at risk. */
+  clearHostRisk(): Promise<boolean>;
 }

@@ -29,6 +29,8 @@ export interface StepArgs {
     readonly card: CardAddress;
     readonly fn: FunctionAddress;
     readonly methods: string;
+    /** Where the kernel refuses these (a stale list, facts/kernel.md 0.1), probe them anew instead of failing. */
+    readonly orDefault: boolean;
   };
   /** Health check, and the ladder where it is due. */
   revive: {
@@ -56,10 +58,12 @@ export interface StepContext {
   /** Sub-steps that people should see as they happen (rungs). */
   readonly onDetail: (
     name: string,
-    state: 'running' | 'done' | 'failed',
+    state: 'running' | 'done' | 'failed' | 'skipped',
     ms: number,
     detail: string,
   ) => void;
+  /** Writes a rung into the journal: before it is begun (no detail) and when it has ended. */
+  readonly journalRung: (rung: string, detail?: string) => Promise<void>;
 }
 
 interface StepText {

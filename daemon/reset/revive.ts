@@ -5,6 +5,8 @@
 
 import { holdersOf, namesOf, vfioNodesOf } from '../host/holders.ts';
 import type { Host } from '../host/host.ts';
+import { quarantinedReason } from '../host/quarantine.ts';
+import { riskIn } from '../host/risk.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import { ladderFor } from './ladder.ts';
@@ -13,7 +15,8 @@ import { checkCard } from './verify.ts';
 
 interface RungRecord {
   readonly rung: RungName;
-  readonly state: 'healed' | 'not-healed' | 'error' | 'stuck';
+  /** skipped: it would be in its place, but it must not be done now. */
+  readonly state: 'healed' | 'not-healed' | 'error' | 'stuck' | 'skipped';
   readonly ms: number;
   /** The kernel's answer, the verdict and the kernel log lines, for people. */
   readonly detail: string;
@@ -27,8 +30,8 @@ export interface ReviveOptions {
   /** Climb although the card is healthy: somebody asked for a reset. */
   readonly evenIfHealthy?: boolean;
   readonly signal?: AbortSignal;
-  /** Hears of each rung: before (no record) and after. */
-  readonly onRung?: (rung: RungName, record?: RungRecord) => void;
+  /** Hears of each rung, before (no record) and after, and is waited for: before it is begun, it is on disk. */
+  readonly onRung?: (rung: RungName, record?: RungRecord) => Promise<void>;
 }
 
 export interface Revival {
@@ -39,6 +42,9 @@ export interface Revival {
   readonly gaveUp: string | undefined;
 }
 
+/** Rungs under the kernel's one lock for removals and rescans (pci_rescan_remove_lock; invariant 11). */
+const busWide: ReadonlySet<RungName> = new Set(['remove-rescan', 'slot-power']);
+const maxRiskLines = 2000;
 /** Most kernel log lines quoted per rung. */
 const maxLogLines = 6;
 
@@ -50,6 +56,7 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
   if (!due) return { before, after: before, rungs: [], gaveUp: undefined };
   const end = performance.now() + options.budgetMs;
   const records: RungRecord[] = [];
+  const firstCursor = host.kernelLog.cursor();
   let health = before;
   for (const name of options.order ?? rungNames) {
     const against = obstacle(host, card, options.signal);
@@ -65,13 +72,20 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
     if (performance.now() + entry.rung.expectedMs > end) {
       return { before, after: health, rungs: records, gaveUp: `no time was left for ${name}` };
     }
-    options.onRung?.(name);
+    const skipped = forbidden(host, card, name);
+    if (skipped !== undefined) {
+      const record: RungRecord = { rung: name, state: 'skipped', ms: 0, detail: skipped };
+      records.push(record);
+      await options.onRung?.(name, record);
+      continue;
+    }
+    await options.onRung?.(name);
     const cursor = host.kernelLog.cursor();
     const start = performance.now();
     const wasHealthy = health.state === 'healthy';
     const answer = await entry.rung.run(facts, host);
     // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
-    if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid);
+    if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
     health =
       answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card);
     // Of a card that was healthy before, only the kernel's answer tells that nothing was reset.
@@ -91,15 +105,20 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
       detail: detailOf(answer.said, health, host.kernelLog.since(cursor, needles, maxLogLines)),
     };
     records.push(record);
-    options.onRung?.(name, record);
+    await options.onRung?.(name, record);
+    const risk = riskIn(host.kernelLog.since(firstCursor, [''], maxRiskLines));
+    if (risk !== undefined) await host.risk.mark(`during ${name} of card ${card.address}: ${risk}`);
     if (answer.state === 'stuck') {
       return { before, after: health, rungs: records, gaveUp: `${name} hangs in the kernel` };
     }
     if (healed) return { before, after: health, rungs: records, gaveUp: undefined };
   }
-  const tried = records.map((record) => record.rung).join(', ');
+  const tried = records
+    .filter((record) => record.state !== 'skipped')
+    .map((record) => record.rung)
+    .join(', ');
   const gaveUp =
-    records.length === 0
+    tried === ''
       ? 'no rung of the ladder can be done on this card here and now'
       : health.state === 'healthy'
         ? `tried ${tried}, but the kernel could not do it`
@@ -110,6 +129,10 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
 // What forbids the next rung whatever it is.
 function obstacle(host: Host, card: Card, signal: AbortSignal | undefined): string | undefined {
   if (signal?.aborted === true) return 'it was cancelled';
+  const risk = host.risk.reason();
+  if (risk !== '') {
+    return `the host is at risk (${risk}): no rung is done until a person has looked (revivectl quarantine clear host)`;
+  }
   const child = host.stuck.of(card.address);
   if (child !== undefined) return `child ${child} hangs in the kernel with this card`;
   const nodes = vfioNodesOf(
@@ -118,6 +141,16 @@ function obstacle(host: Host, card: Card, signal: AbortSignal | undefined): stri
   );
   const holders = holdersOf(host.paths.proc, nodes);
   return holders.length === 0 ? undefined : `it is in use: ${namesOf(holders)}`;
+}
+
+// What forbids this rung, but not the next one.
+function forbidden(host: Host, card: Card, name: RungName): string | undefined {
+  const quarantined = quarantinedReason(host, card.address, 'rung', name);
+  if (quarantined !== undefined) return quarantined;
+  const child = busWide.has(name) ? host.stuck.busHeldBy() : undefined;
+  return child === undefined
+    ? undefined
+    : `child ${child} hangs in a removal or rescan for another card, and the kernel does one at a time`;
 }
 
 function stuckHealth(card: Card, said: string): Health {

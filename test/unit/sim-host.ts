@@ -5,7 +5,9 @@ import { type Config, defaultConfig } from '../../daemon/config/config.ts';
 import { waitFor } from '../../daemon/deadline.ts';
 import { type Deadlines, defaultDeadlines, type Host } from '../../daemon/host/host.ts';
 import { openKernelLog } from '../../daemon/host/kernel-log.ts';
+import { openLedger } from '../../daemon/host/ledger.ts';
 import { createLock } from '../../daemon/host/lock.ts';
+import { openHostRisk } from '../../daemon/host/risk.ts';
 import { createStuckChildren, guardIo } from '../../daemon/host/stuck.ts';
 import { readDomain } from '../../daemon/libvirt/domain-xml.ts';
 import { createLog } from '../../daemon/log.ts';
@@ -16,6 +18,7 @@ import type { DomainConfig } from '../../daemon/pipeline/guests.ts';
 import { createHandover, type Handover } from '../../daemon/pipeline/handover.ts';
 import { createJobBook, type JobBook } from '../../daemon/pipeline/job.ts';
 import { type Journal, openJournal } from '../../daemon/pipeline/journal.ts';
+import { journaledLeases } from '../../daemon/pipeline/journaled-leases.ts';
 import { type Lease, type LeaseBook, openLeases } from '../../daemon/pipeline/lease.ts';
 import type { JobView } from '../../daemon/pipeline/service.ts';
 import type { SysfsIo } from '../../daemon/sysfs/io.ts';
@@ -92,13 +95,15 @@ function watched(io: SysfsIo, watch: Watch): SysfsIo {
 interface SimOptions {
   readonly machine?: MachineState;
   readonly deadlines?: Partial<Deadlines>;
+  /** A daemon on a machine that is there already. */
+  readonly kernel?: SimKernel;
 }
 
 /** A host with the first two cards, if nothing else is asked for. */
-export function simHost(options: SimOptions = {}): SimHost {
+export async function simHost(options: SimOptions = {}): Promise<SimHost> {
   const { machine: state = benchMachine(), deadlines = {} } = options;
   const watch: Watch = { atWrite: () => {}, hold: () => undefined };
-  const kernel = SimKernel.create(state);
+  const kernel = options.kernel ?? SimKernel.create(state);
   const paths = simPaths(kernel);
   for (const directory of [paths.run, paths.state]) mkdirSync(directory, { recursive: true });
   const logged: string[] = [];
@@ -109,10 +114,14 @@ export function simHost(options: SimOptions = {}): SimHost {
     if (address !== undefined) freed.push(address);
   });
   const kernelLog = openKernelLog(paths.dev);
+  const log = createLog('text', 'debug', (line) => logged.push(line));
   const host: Host = {
     paths,
     io: guardIo(watched(door, watch), stuck),
-    log: createLog('text', 'debug', (line) => logged.push(line)),
+    log,
+    ledger: await openLedger(paths.ledger, log),
+    risk: await openHostRisk(paths.hostRisk, log),
+    kernel: simStamp.kernel,
     kernelLog,
     rescanLock: createLock('the PCI bus'),
     stuck,
@@ -155,12 +164,17 @@ export interface SimPipeline extends SimHost {
   close(): Promise<void>;
 }
 
+/** This boot, and the kernel of the simulated machine. */
+export const simStamp = { boot: 'b', kernel: 'k' } as const;
+
 /** A handover with its real books on disk. */
 export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
-  const sim = simHost(options);
+  const sim = await simHost(options);
   const { host, kernel } = sim;
-  const leases = await openLeases(host.paths.leases, assert.fail);
-  const journal = await openJournal(host.paths.journal, { boot: 'b', kernel: 'k' }, host.log);
+  const journal = await openJournal(host.paths.journal, simStamp, host.log);
+  const readLeases = async () =>
+    journaledLeases(await openLeases(host.paths.leases, assert.fail), journal);
+  const leases = await readLeases();
   const jobs = createJobBook(1, () => {});
   const health = new Map<CardAddress, Health>();
   const handoverOver = (book: LeaseBook): Handover =>
@@ -182,7 +196,7 @@ export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
     config: defaultConfig,
     handover: handoverOver(leases),
     async restart() {
-      pipeline.leases = await openLeases(host.paths.leases, assert.fail);
+      pipeline.leases = await readLeases();
       pipeline.handover = handoverOver(pipeline.leases);
     },
     card(address) {

@@ -17,6 +17,7 @@ export function statusLines(snapshot: Snapshot, paint: Paint): string[] {
     ...(cards.length === 0
       ? ['', 'no card here that is worth handing over; see list --all']
       : ['']),
+    ...alarms(snapshot.manager, paint),
     ...cards.flatMap((card, index) => [table[index] ?? '', ...concern(card, paint)]),
     ...(jobs.length === 0 ? [] : ['']),
     ...jobs.map((job) => `${jobTitle(job)}  ${progressText(job)}`),
@@ -47,6 +48,22 @@ function headLine(manager: Manager, paint: Paint): string {
   const jobs = manager.runningJobs === 1 ? '1 job running' : `${manager.runningJobs} jobs running`;
   const version = paint.bold(`revived ${manager.version}`);
   return [version, libvirt, iommu, ...(manager.runningJobs === 0 ? [] : [jobs])].join(', ');
+}
+
+// What concerns the host as a whole, and what is not done any more.
+function alarms(manager: Manager, paint: Paint): string[] {
+  const { hostAtRisk, findings } = manager;
+  return [
+    ...(hostAtRisk === ''
+      ? []
+      : [
+          paint.red(`host at risk, no rung is done: ${hostAtRisk}`),
+          `    next: ${paint.bold('look at the host, reboot it, or: revivectl quarantine clear host')}`,
+        ]),
+    ...findings.map(({ message, severity }) =>
+      severity === 'note' ? message : paint.yellow(message),
+    ),
+  ];
 }
 
 // One line of evidence and one of advice below a card that is not as it should be.

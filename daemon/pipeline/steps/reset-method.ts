@@ -17,11 +17,14 @@ export const resetMethod: StepExecutor<'reset-method'> = {
   survey: ({ fn }, host) => ({
     previous: readAttribute(`${deviceDirectory(host.paths.sys, fn)}/reset_method`) ?? null,
   }),
-  async run({ fn, methods }, { host }) {
+  async run({ fn, methods, orDefault }, { host }) {
     const path = `${deviceDirectory(host.paths.sys, fn)}/reset_method`;
-    await writeAttribute(host.io, path, `${methods}\n`, host.deadlines.attributeWrite);
+    const limit = host.deadlines.attributeWrite;
+    const tolerated = orDefault ? ['EINVAL', 'ENOENT'] : [];
+    const refused = await writeAttribute(host.io, path, `${methods}\n`, limit, tolerated);
+    if (refused !== undefined) await writeAttribute(host.io, path, 'default', limit, ['ENOENT']);
     const now = readAttribute(path) ?? '';
-    if (now !== methods && methods !== 'default') {
+    if (now !== methods && methods !== 'default' && !orDefault) {
       throw new RevivedError(
         'failed',
         `reset_method of ${fn} reads "${now}" after writing "${methods}".`,

@@ -3,6 +3,14 @@ import { RevivedError } from '../../errors.ts';
 import { revive } from '../../reset/revive.ts';
 import type { StepExecutor } from '../step.ts';
 
+const recordStates = {
+  healed: 'done',
+  'not-healed': 'failed',
+  error: 'failed',
+  stuck: 'failed',
+  skipped: 'skipped',
+} as const;
+
 export const reviveStep: StepExecutor<'revive'> = {
   describe: ({ evenIfHealthy, order }) => ({
     detail: `${evenIfHealthy ? 'reset the card' : 'check the card, and revive it if it is dead'}${order === null ? '' : ` (${order.join(', ')})`}`,
@@ -10,21 +18,23 @@ export const reviveStep: StepExecutor<'revive'> = {
     expectedMs: 60,
   }),
   survey: () => ({}),
-  async run({ known, budgetMs, order, evenIfHealthy, card }, { host, signal, onDetail }) {
+  async run(
+    { known, budgetMs, order, evenIfHealthy, card },
+    { host, signal, onDetail, journalRung },
+  ) {
     const revival = await revive(host, known, {
       budgetMs,
       ...(order === null ? {} : { order }),
       evenIfHealthy,
       signal,
-      onRung(rung, record) {
-        if (record === undefined) onDetail(`rung ${rung}`, 'running', 0, '');
-        else
-          onDetail(
-            `rung ${rung}`,
-            record.state === 'healed' ? 'done' : 'failed',
-            record.ms,
-            record.detail,
-          );
+      async onRung(rung, record) {
+        if (record === undefined) {
+          await journalRung(rung);
+          onDetail(`rung ${rung}`, 'running', 0, '');
+          return;
+        }
+        if (record.state !== 'skipped') await journalRung(rung, record.detail);
+        onDetail(`rung ${rung}`, recordStates[record.state], record.ms, record.detail);
       },
     });
     const { after, gaveUp, rungs } = revival;

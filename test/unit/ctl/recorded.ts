@@ -120,6 +120,21 @@ export const manager = {
   LibvirtVersion: '9.0.0',
   Iommu: true,
   RunningJobs: 1,
+  HostAtRisk: '',
+  Findings: [],
+  Quarantine: [],
+};
+
+/** The same after a bad night. */
+export const alarmedManager = {
+  ...manager,
+  HostAtRisk: 'soft lockup',
+  Findings: [
+    { Rule: 'kernel-suspect', Severity: 'warning', Subject: '0000:0b:00', Message: 'boot 6.11' },
+  ],
+  Quarantine: [
+    { Card: '0000:0b:00', Kind: 'rung', Name: 'flr', Kernel: '6.12', Active: true, Since: 5 },
+  ],
 };
 
 export const tree = {

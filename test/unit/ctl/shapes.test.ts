@@ -24,6 +24,7 @@ import type {
   PlanView,
 } from '../../../daemon/pipeline/service.ts';
 import {
+  alarmedManager,
   domainPath,
   hostile,
   hostileShown,
@@ -115,12 +116,31 @@ test('domain, manager and plan are decoded key for key', () => {
   const domain = { uuid, name: 'win10', state: 'running', cards: ['0000:0b:00'] };
   assert.deepEqual(decodeDomain(domainPath, properties, asItIs), domain);
   assert.deepEqual(decodeDomain(domainPath, {}, asItIs).uuid, uuid);
-  assert.deepEqual(decodeManager(manager, asItIs), {
+  assert.deepEqual(decodeManager(alarmedManager, asItIs), {
     version: '0.1.0',
     libvirt: 'connected',
     libvirtVersion: '9.0.0',
     iommu: true,
     runningJobs: 1,
+    hostAtRisk: 'soft lockup',
+    findings: [
+      {
+        rule: 'kernel-suspect',
+        severity: 'warning',
+        subject: '0000:0b:00',
+        message: 'boot 6.11',
+      },
+    ],
+    quarantine: [
+      {
+        card: '0000:0b:00',
+        kind: 'rung',
+        name: 'flr',
+        kernel: '6.12',
+        active: true,
+        sinceUsec: 5,
+      },
+    ],
   } satisfies Manager);
   const step = { Name: 'n', Card: 'c', Detail: 'd', Undo: 'u', ExpectedMs: 4 };
   assert.deepEqual(decodePlan('win10', 'prepare', ['', ['note'], [step]], asItIs), {

@@ -126,7 +126,14 @@ describe('runSteps', () => {
   };
 
   /** Every intent has its outcome, every undo as well, and nothing comes between the two. */
-  const paired = (written: readonly Record<string, unknown>[]): void => {
+  const paired = (all: readonly Record<string, unknown>[]): void => {
+    const isRung = (line: Record<string, unknown>) => String(line['event']).startsWith('rung');
+    const rungs = all.filter(isRung).map((line) => line['event']);
+    assert.deepEqual(
+      rungs,
+      rungs.map((_, n) => (n % 2 === 0 ? 'rung' : 'rung-done')),
+    );
+    const written = all.filter((line) => !isRung(line));
     const outcomes: Readonly<Record<string, readonly string[]>> = {
       intent: ['done', 'failed'],
       undo: ['undone', 'undo-failed'],

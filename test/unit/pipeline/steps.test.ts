@@ -21,7 +21,12 @@ describe('steps', () => {
   const use = async (state?: MachineState) => {
     await sim?.close();
     sim = await simPipeline(state && { machine: state });
-    context = { host: sim.host, signal: new AbortController().signal, onDetail: () => {} };
+    context = {
+      host: sim.host,
+      signal: new AbortController().signal,
+      onDetail: () => {},
+      journalRung: async () => {},
+    };
   };
   beforeEach(() => use());
   afterEach(() => sim.close());
@@ -250,7 +255,7 @@ describe('steps', () => {
   describe('reset-method', () => {
     const { run, undo, survey } = executors['reset-method'];
     const one = address(`${flr}.0`);
-    const args = { card: flr, fn: one, methods: 'pm flr' };
+    const args = { card: flr, fn: one, methods: 'pm flr', orDefault: false };
     const methods = () => sim.kernel.device(one).methods;
 
     test('is what was asked for, and undone what it was', async () => {
@@ -269,7 +274,7 @@ describe('steps', () => {
     });
 
     test('undone where the old list is stale, is what the kernel finds', async () => {
-      const stale = { card, fn, methods: 'default' };
+      const stale = { card, fn, methods: 'default', orDefault: false };
       const data = survey(stale, sim.host);
       assert.deepEqual(data, { previous: 'bus' });
       await undo(stale, data, context);

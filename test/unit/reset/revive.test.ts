@@ -15,8 +15,8 @@ const plenty = 1_000_000;
 
 describe('revive', () => {
   let sim: SimHost;
-  beforeEach(() => {
-    sim = simHost();
+  beforeEach(async () => {
+    sim = await simHost();
     // Host drivers have let go, as the steps before have it.
     for (const address of [`${flr}.0`, `${bochs}.0`, `${bochs}.1`]) {
       sim.kernel.write(sim.at(address, 'driver_override'), 'vfio-pci');
@@ -58,7 +58,7 @@ describe('revive', () => {
 
   test('asleep is not dead: what cannot be read without waking it is left alone', async () => {
     sim.dispose();
-    sim = simHost({ machine: machine(desktopSpec) });
+    sim = await simHost({ machine: machine(desktopSpec) });
     const navi = address('0000:03:00');
     const functions = [0, 1, 2, 3].map((fn) => `${navi}.${fn}`);
     for (const one of functions.slice(0, 3)) sim.kernel.write(sim.at(one, 'driver/unbind'), one);
@@ -101,7 +101,7 @@ describe('revive', () => {
     const abort = new AbortController();
     const { names, gaveUp } = await climb(bochs, {
       signal: abort.signal,
-      onRung: (_rung, record) => record && abort.abort(),
+      onRung: async (_rung, record) => record && abort.abort(),
     });
     assert.deepEqual(names, ['subordinate']);
     assert.match(gaveUp ?? '', /cancelled/);
@@ -138,7 +138,9 @@ describe('revive', () => {
     const told: unknown[] = [];
     const { rungs } = await climb(flr, {
       order: ['bus', 'subordinate'],
-      onRung: (rung, record) => told.push([rung, record?.state]),
+      async onRung(rung, record) {
+        told.push([rung, record?.state]);
+      },
     });
     assert.deepEqual(told, [
       ['bus', undefined],
@@ -162,7 +164,7 @@ describe('revive', () => {
 
   test('the ports above belong to the card: one that is dead is named', async () => {
     sim.dispose();
-    sim = simHost({ machine: machine(desktopSpec) });
+    sim = await simHost({ machine: machine(desktopSpec) });
     const known = card(address('0000:03:00'));
     sim.kernel.die('0000:02:00');
     const { state, evidence } = await checkCard(sim.host, known);

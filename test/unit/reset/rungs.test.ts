@@ -16,12 +16,12 @@ const port = '0000:00:04.0';
 
 describe('rungs', () => {
   let sim: SimHost;
-  const use = (state: MachineState) => {
+  const use = async (state: MachineState) => {
     sim?.dispose();
-    sim = simHost({ machine: state });
+    sim = await simHost({ machine: state });
   };
-  beforeEach(() => {
-    sim = simHost();
+  beforeEach(async () => {
+    sim = await simHost();
   });
   afterEach(() => sim.dispose());
 
@@ -72,7 +72,7 @@ describe('rungs', () => {
   describe('methods of the kernel', () => {
     for (const name of ['device_specific', 'acpi', 'flr', 'pm', 'bus'] as const) {
       test(`${name}: alone, and then the old list again`, async () => {
-        use(
+        await use(
           machine({
             ports: [
               { functions: [{ model: 'virtio-gpu', deviceSpecific: true, acpiReset: true }] },
@@ -138,7 +138,7 @@ describe('rungs', () => {
 
   describe('subordinate', () => {
     test('resets the highest port that has nothing else below: the switch inside a card with it', async () => {
-      use(machine(desktopSpec));
+      await use(machine(desktopSpec));
       const navi = address('0000:03:00');
       detach(navi);
       const { state, writes } = await run('subordinate', navi);
@@ -184,7 +184,7 @@ describe('rungs', () => {
     });
 
     test('of a card on the root bus looks at the whole machine', async () => {
-      use(machine({ ports: [] }));
+      await use(machine({ ports: [] }));
       const { state, writes } = await run('remove-rescan', address('0000:00:1f'));
       assert.equal(state, 'done');
       assert.ok(writes.some((one) => one.endsWith('bus/pci/rescan = 1')));

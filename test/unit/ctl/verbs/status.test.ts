@@ -4,7 +4,16 @@ import { createPaint } from '../../../../daemon/ctl/paint.ts';
 import { printable } from '../../../../daemon/ctl/printable.ts';
 import { snapshotOf } from '../../../../daemon/ctl/tree.ts';
 import { status, statusLines } from '../../../../daemon/ctl/verbs/status.ts';
-import { argsOf, clientOf, dullCard, hear, hostile, manager, tree } from '../recorded.ts';
+import {
+  alarmedManager,
+  argsOf,
+  clientOf,
+  dullCard,
+  hear,
+  hostile,
+  manager,
+  tree,
+} from '../recorded.ts';
 
 const lines = (objects: Parameters<typeof snapshotOf>[0]) =>
   statusLines(snapshotOf(objects, printable), createPaint(false));
@@ -31,6 +40,14 @@ test('what keeps everything from working is in the first line', () => {
   ]);
 });
 
+test('a host at risk and what was found out are told before the cards', () => {
+  assert.deepEqual(lines({ '/org/revived': { 'org.revived1.Manager': alarmedManager } }).slice(3), [
+    'host at risk, no rung is done: soft lockup',
+    '    next: look at the host, reboot it, or: revivectl quarantine clear host',
+    'boot 6.11',
+  ]);
+});
+
 test('--json has everything, text as it is', async () => {
   const { out, stdout } = hear({ json: true });
   const client = clientOf({ getManagedObjects: async () => tree });
@@ -47,6 +64,9 @@ test('--json has everything, text as it is', async () => {
     libvirtVersion: '9.0.0',
     iommu: true,
     runningJobs: 1,
+    hostAtRisk: '',
+    findings: [],
+    quarantine: [],
   });
 });
 

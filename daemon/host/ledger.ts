@@ -1,0 +1,197 @@
+/**
+ * What is remembered over reboots (/var/lib/revived/ledger.json): what was being done to a card when the host went down, and
+ * on which kernels the host ended badly or well while a card was lent. Read with suspicion; without a disk it is kept in
+ * memory and that is said.
+ */
+import { rename } from 'node:fs/promises';
+import type { Log } from '../log.ts';
+import { type CardAddress, isCardAddress } from '../pci/address.ts';
+import { readOwn, writeWhole } from './atomic-file.ts';
+
+/** A card as the ledger knows it: another card in the same slot is not meant. */
+export interface CardKey {
+  readonly card: CardAddress;
+  /** `1002:731f`, of its first function. */
+  readonly id: string;
+}
+
+/** A rung, or a step of a hand-over, that was open when the host went down: not done again on this kernel. */
+export interface Quarantined extends CardKey {
+  readonly kind: 'rung' | 'step';
+  /** `slot-power`; `unbind 0000:01:00.0`. */
+  readonly name: string;
+  /** Kernel release. */
+  readonly kernel: string;
+  /** The boot that ended in it. */
+  readonly boot: string;
+  /** Microseconds since the epoch, when it was found out. */
+  readonly since: number;
+}
+
+/** How hosts ended on one kernel while this card was lent. */
+export interface KernelEnds extends CardKey {
+  readonly kernel: string;
+  /** Boots that ended without a shutdown while it was lent, the last ones. */
+  readonly died: readonly string[];
+  /** It came home here at least once, or the host shut down in order. */
+  readonly clean: boolean;
+  /** Microseconds since the epoch of the last clean end; 0 for none. */
+  readonly cleanAt: number;
+}
+
+export interface Ledger {
+  quarantine(): readonly Quarantined[];
+  kernels(): readonly KernelEnds[];
+  /** Adds what is not there yet. */
+  addQuarantine(entries: readonly Quarantined[]): Promise<void>;
+  /** Removes what `wanted` accepts; gives their number. */
+  clearQuarantine(wanted: (entry: Quarantined) => boolean): Promise<number>;
+  /** Notes the end of a boot, or of a lease, once per boot. */
+  addEnd(key: CardKey, kernel: string, end: { died: string } | { cleanAt: number }): Promise<void>;
+}
+
+const version = 1;
+const maxFileBytes = 1024 * 1024;
+const maxQuarantine = 256;
+const maxKernels = 512;
+const maxBoots = 8;
+/** How exact `cleanAt` is: a card that comes and goes all day does not write all day. */
+const cleanAgeUsec = 3600 * 1_000_000;
+
+interface Contents {
+  readonly quarantine: readonly Quarantined[];
+  readonly kernels: readonly KernelEnds[];
+}
+
+/** Opens the ledger. What cannot be trusted is put aside and said; never throws. */
+export async function openLedger(path: string, log: Log): Promise<Ledger> {
+  let contents = await read(path, log);
+  let told = false;
+  let writing: Promise<void> = Promise.resolve();
+  const save = (change: Partial<Contents>): Promise<void> => {
+    contents = { ...contents, ...change };
+    writing = writing.then(async () => {
+      try {
+        await writeWhole(path, JSON.stringify({ version, ...contents }));
+        told = false;
+      } catch (error) {
+        if (!told) {
+          const why = messageOf(error);
+          log.error({ path, why }, 'The ledger cannot be written: it is lost at the next restart');
+        }
+        told = true;
+      }
+    });
+    return writing;
+  };
+  return {
+    quarantine: () => contents.quarantine,
+    kernels: () => contents.kernels,
+    async addQuarantine(entries) {
+      const fresh = entries.filter((one) => !contents.quarantine.some((old) => isSame(old, one)));
+      if (fresh.length === 0) return;
+      await save({ quarantine: [...contents.quarantine, ...fresh].slice(-maxQuarantine) });
+    },
+    async clearQuarantine(wanted) {
+      const left = contents.quarantine.filter((entry) => !wanted(entry));
+      const count = contents.quarantine.length - left.length;
+      if (count > 0) await save({ quarantine: left });
+      return count;
+    },
+    async addEnd(key, kernel, end) {
+      const others = contents.kernels.filter((one) => !isOf(one, key, kernel));
+      const old = contents.kernels.find((one) => isOf(one, key, kernel));
+      const { card, id } = key;
+      const before = old ?? { card, id, kernel, died: [], clean: false, cleanAt: 0 };
+      if ('died' in end && before.died.includes(end.died)) return;
+      if ('cleanAt' in end && before.clean && end.cleanAt - before.cleanAt < cleanAgeUsec) return;
+      const after =
+        'died' in end
+          ? { ...before, died: [...before.died, end.died].slice(-maxBoots) }
+          : { ...before, clean: true, cleanAt: end.cleanAt };
+      await save({ kernels: [...others, after].slice(-maxKernels) });
+    },
+  };
+}
+
+function isSame(a: Quarantined, b: Quarantined): boolean {
+  return (
+    a.card === b.card &&
+    a.id === b.id &&
+    a.kind === b.kind &&
+    a.name === b.name &&
+    a.kernel === b.kernel
+  );
+}
+
+function isOf(ends: KernelEnds, key: CardKey, kernel: string): boolean {
+  return ends.card === key.card && ends.id === key.id && ends.kernel === kernel;
+}
+
+async function read(path: string, log: Log): Promise<Contents> {
+  const nothing: Contents = { quarantine: [], kernels: [] };
+  try {
+    const text = await readOwn(path, maxFileBytes);
+    if (text === undefined) return nothing;
+    const file: unknown = JSON.parse(text);
+    if (!isRecord(file) || file['version'] !== version) throw new Error('it is of another version');
+    const { quarantine, kernels } = file;
+    if (!Array.isArray(quarantine) || !Array.isArray(kernels)) throw new Error('it is not whole');
+    const found = { quarantine: quarantine.filter(isQuarantined), kernels: kernels.filter(isEnds) };
+    const lost =
+      quarantine.length + kernels.length - found.quarantine.length - found.kernels.length;
+    if (lost > 0) log.warn({ path, lost }, 'Entries of the ledger are not whole, ignoring them');
+    return found;
+  } catch (error) {
+    const aside = `${path}.untrusted`;
+    const kept = await rename(path, aside).then(
+      () => `It was put aside as ${aside}.`,
+      () => '',
+    );
+    log.error(
+      { path, why: messageOf(error) },
+      `The ledger cannot be trusted: what was quarantined and learnt about kernels is lost. ${kept}`,
+    );
+    return nothing;
+  }
+}
+
+function isQuarantined(value: unknown): value is Quarantined {
+  return (
+    isRecord(value) &&
+    isKey(value) &&
+    (value['kind'] === 'rung' || value['kind'] === 'step') &&
+    text(value['name']) &&
+    text(value['kernel']) &&
+    text(value['boot']) &&
+    typeof value['since'] === 'number'
+  );
+}
+
+function isEnds(value: unknown): value is KernelEnds {
+  return (
+    isRecord(value) &&
+    isKey(value) &&
+    text(value['kernel']) &&
+    Array.isArray(value['died']) &&
+    value['died'].every(text) &&
+    typeof value['clean'] === 'boolean' &&
+    typeof value['cleanAt'] === 'number'
+  );
+}
+
+function isKey(value: Record<string, unknown>): boolean {
+  return text(value['card']) && isCardAddress(value['card']) && text(value['id']);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function text(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 256;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,189 @@
+/**
+ * Lines of the journal: what is written, and what of it is believed when it is read back. A line that is cut off, not ours
+ * or from a newer version is counted and skipped; nothing is done on the strength of it.
+ */
+import { type CardAddress, isCardAddress } from '../pci/address.ts';
+import { isLease, type Lease } from './lease.ts';
+import type { JobView, StepRecord } from './service.ts';
+import type { Step, UndoData } from './step.ts';
+
+export type JournalEntry =
+  /** started: everything before it is settled. stopped: this end of the daemon was in order. */
+  | { readonly event: 'daemon'; readonly state: 'started' | 'stopped' }
+  | { readonly event: 'begin' | 'job'; readonly job: JobView }
+  | {
+      readonly event: StepEvent;
+      readonly job: number;
+      readonly index: number;
+      readonly step: Step;
+      readonly undo: UndoData;
+      readonly detail: string;
+    }
+  | {
+      readonly event: 'rung' | 'rung-done';
+      readonly job: number;
+      readonly card: CardAddress;
+      readonly rung: string;
+      readonly detail: string;
+    }
+  | { readonly event: 'lease'; readonly lease: Lease }
+  | { readonly event: 'home'; readonly card: CardAddress };
+
+const stepEvents = ['intent', 'done', 'failed', 'undo', 'undone', 'undo-failed'] as const;
+type StepEvent = (typeof stepEvents)[number];
+
+/** Goes into every line. */
+export interface Stamp {
+  /** Changes with each boot of the host. */
+  readonly boot: string;
+  /** Kernel release. */
+  readonly kernel: string;
+}
+
+/** A line that was read back; of a step only its name and place. */
+export type PastEntry = Stamp &
+  (
+    | Exclude<JournalEntry, { readonly event: StepEvent | 'daemon' }>
+    | {
+        readonly event: 'daemon';
+        readonly state: 'started' | 'stopped';
+        readonly lastJob: number;
+      }
+    | {
+        readonly event: StepEvent;
+        readonly job: number;
+        readonly index: number;
+        readonly step: string;
+        readonly card: CardAddress;
+        readonly title: string;
+      }
+  );
+
+export type Line =
+  | { readonly kind: 'entry'; readonly entry: PastEntry }
+  | { readonly kind: 'torn' | 'foreign' | 'newer' };
+
+/** The version of the lines that this daemon writes and reads. */
+export const journalVersion = 1;
+
+/** Reads one line. */
+export function parseLine(line: string): Line {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return { kind: 'torn' };
+  }
+  if (!isRecord(value)) return { kind: 'foreign' };
+  if (typeof value['v'] === 'number' && value['v'] > journalVersion) return { kind: 'newer' };
+  const { boot, kernel } = value;
+  if (value['v'] !== journalVersion || !text(boot) || !text(kernel)) return { kind: 'foreign' };
+  const entry = read(value);
+  return entry === undefined
+    ? { kind: 'foreign' }
+    : { kind: 'entry', entry: { boot, kernel, ...entry } };
+}
+
+type Unstamped<T> = T extends unknown ? Omit<T, keyof Stamp> : never;
+
+function read(value: Record<string, unknown>): Unstamped<PastEntry> | undefined {
+  const { event, job, card, rung, lease, state, lastJob, index, step } = value;
+  switch (event) {
+    case 'daemon':
+      return (state === 'started' || state === 'stopped') && isNumber(lastJob)
+        ? { event, state, lastJob }
+        : undefined;
+    case 'begin':
+    case 'job':
+      return isJobView(job) ? { event, job } : undefined;
+    case 'rung':
+    case 'rung-done':
+      return isNumber(job) && address(card) && text(rung) && text(value['detail'])
+        ? { event, job, card, rung, detail: value['detail'] }
+        : undefined;
+    case 'lease':
+      return isLease(lease) ? { event, lease } : undefined;
+    case 'home':
+      return address(card) ? { event, card } : undefined;
+  }
+  const known = stepEvents.find((one) => one === event);
+  if (known === undefined || !isNumber(job) || !isNumber(index) || !isRecord(step))
+    return undefined;
+  const { step: name, args } = step;
+  if (!text(name) || !isRecord(args) || !address(args['card'])) return undefined;
+  const title = `${name} ${text(args['fn']) ? args['fn'] : args['card']}`;
+  return { event: known, job, index, step: name, card: args['card'], title };
+}
+
+/** Which open thing an entry begins or ends; undefined for those that do neither. */
+export function openingOf(
+  entry: JournalEntry | PastEntry,
+): { readonly key: string; readonly open: boolean } | undefined {
+  switch (entry.event) {
+    case 'begin':
+    case 'job':
+      return { key: `job ${entry.job.id}`, open: entry.event === 'begin' };
+    case 'intent':
+    case 'done':
+    case 'failed':
+      return { key: `step ${entry.job} ${entry.index}`, open: entry.event === 'intent' };
+    case 'undo':
+    case 'undone':
+    case 'undo-failed':
+      return { key: `undo ${entry.job} ${entry.index}`, open: entry.event === 'undo' };
+    case 'rung':
+    case 'rung-done':
+      return { key: `rung ${entry.job} ${entry.card}`, open: entry.event === 'rung' };
+    case 'lease':
+      return { key: `lease ${entry.lease.card}`, open: true };
+    case 'home':
+      return { key: `lease ${entry.card}`, open: false };
+    case 'daemon':
+      return undefined;
+  }
+}
+
+function isJobView(value: unknown): value is JobView {
+  return (
+    isRecord(value) &&
+    isNumber(value['id']) &&
+    text(value['operation']) &&
+    text(value['subject']) &&
+    text(value['state']) &&
+    isNumber(value['progress']) &&
+    isNumber(value['startedUsec']) &&
+    isNumber(value['finishedUsec']) &&
+    text(value['requestedBy']) &&
+    Array.isArray(value['steps']) &&
+    value['steps'].every(isStepRecord) &&
+    Array.isArray(value['cards']) &&
+    value['cards'].every(address) &&
+    typeof value['error'] === 'string'
+  );
+}
+
+function isStepRecord(value: unknown): value is StepRecord {
+  return (
+    isRecord(value) &&
+    typeof value['name'] === 'string' &&
+    typeof value['state'] === 'string' &&
+    isNumber(value['ms']) &&
+    typeof value['detail'] === 'string'
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function address(value: unknown): value is CardAddress {
+  return typeof value === 'string' && isCardAddress(value);
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
+function text(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 65_536;
+}

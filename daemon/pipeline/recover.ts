@@ -1,0 +1,62 @@
+/**
+ * Acts on what recovery.ts has judged, at the start of the daemon. Every part can be done twice: when the daemon is ended in
+ * it, the next start finds the same and ends in the same state.
+ */
+import type { Host } from '../host/host.ts';
+import type { Journal } from './journal.ts';
+import type { Stamp } from './journal-entry.ts';
+import type { LeaseBook } from './lease.ts';
+import { judgePast, kernelFindings } from './recovery.ts';
+
+export interface RecoverParts {
+  readonly host: Host;
+  readonly leases: LeaseBook;
+  readonly journal: Journal;
+  readonly stamp: Stamp;
+  /** The lease file could not be believed: what the journal has of this boot stands in for it. */
+  readonly lost: boolean;
+}
+
+/** Restores lost leases, fills the ledger, closes the jobs that were cut off and marks the journal as settled. */
+export async function recoverPast(parts: RecoverParts): Promise<void> {
+  const { host, leases, journal, stamp } = parts;
+  const { ledger, log } = host;
+  const now = Date.now() * 1000;
+  const judged = judgePast(journal.past.entries, stamp, now);
+  if (parts.lost) {
+    for (const lease of judged.leases.filter(({ card }) => leases.get(card) === undefined)) {
+      await leases.set(lease);
+      log.warn({ card: lease.card }, 'The lease of the card was lost; the journal has it');
+    }
+  }
+  await ledger.addQuarantine(judged.quarantine);
+  for (const { card, kind, name, kernel } of judged.quarantine) {
+    log.error(
+      { card, kernel },
+      `The host went down during ${kind} ${name} of card ${card}: it is in quarantine on this kernel (see revivectl quarantine)`,
+    );
+  }
+  for (const { card, id, kernel, boot } of judged.died) {
+    await ledger.addEnd({ card, id }, kernel, { died: boot });
+    log.warn({ card, kernel }, 'The host went down without a shutdown while the card was lent');
+  }
+  for (const { card, id, kernel } of judged.endedWell) {
+    await ledger.addEnd({ card, id }, kernel, { cleanAt: now });
+  }
+  for (const { subject, message } of kernelFindings(ledger.kernels(), stamp.kernel)) {
+    log.error({ card: subject }, message);
+  }
+  const ended = judged.cutOff.map(({ job, at, hostWentDown }) => {
+    const error = hostWentDown
+      ? `The host went down during it (${at}).`
+      : `The daemon was ended during it (${at}); its cards are brought to where they belong.`;
+    log.warn({ job: job.id, at }, `${job.operation} of ${job.subject} was cut off`);
+    return { ...job, state: 'failed' as const, finishedUsec: now, error };
+  });
+  // From here on the past is settled; what goes on is written down again behind the mark.
+  await journal.append(
+    { event: 'daemon', state: 'started' },
+    ...ended.map((job) => ({ event: 'job' as const, job })),
+    ...leases.all().map((lease) => ({ event: 'lease' as const, lease })),
+  );
+}

@@ -1,0 +1,148 @@
+/**
+ * What an earlier daemon left, judged. Pure: the journal's entries since its start, this boot and kernel in; what was cut
+ * off, what goes into quarantine and how the host ended out. Reality is read by those who act on it.
+ */
+import type { CardKey, KernelEnds, Quarantined } from '../host/ledger.ts';
+import type { CardAddress } from '../pci/address.ts';
+import { openingOf, type PastEntry, type Stamp } from './journal-entry.ts';
+import type { Lease } from './lease.ts';
+import type { Finding, JobView } from './service.ts';
+
+export interface Judgement {
+  /** Jobs that have no end: the daemon was ended in them, or the host went down. */
+  readonly cutOff: readonly {
+    readonly job: JobView;
+    readonly at: string;
+    readonly hostWentDown: boolean;
+  }[];
+  /** Open when the host went down. */
+  readonly quarantine: readonly Quarantined[];
+  /** Cards that were lent when the host went down without a shutdown. */
+  readonly died: readonly (CardKey & Stamp)[];
+  /** Cards that were lent when the host was shut down in order. */
+  readonly endedWell: readonly (CardKey & Stamp)[];
+  /** Leases of this boot as the journal has them: for a lease file that was lost. */
+  readonly leases: readonly Lease[];
+}
+
+/** Steps that only wait or read: that the host went down in one of them says nothing about it. */
+const harmlessSteps: ReadonlySet<string> = new Set(['wait-free', 'wait-closed', 'revive']);
+
+/** Judges the past. `now` is microseconds since the epoch. */
+export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: number): Judgement {
+  const open = new Map<string, PastEntry>();
+  let isInOrder = false;
+  for (const entry of entries) {
+    // A boot that has begun: what is carried over from the one before it stays open.
+    if (entry.event === 'daemon') isInOrder = entry.state === 'stopped';
+    const opening = openingOf(entry);
+    if (opening?.open === true) open.set(opening.key, entry);
+    else if (opening !== undefined) open.delete(opening.key);
+  }
+  const left = [...open.values()];
+  const here = left.filter((entry) => entry.boot === boot);
+  const before = left.filter((entry) => entry.boot !== boot);
+  const idOf = (card: CardAddress): string => {
+    const lease = left.find((entry) => entry.event === 'lease' && entry.lease.card === card);
+    return lease?.event === 'lease' ? (lease.lease.home.functions[0]?.id ?? '') : '';
+  };
+  return {
+    cutOff: left.flatMap((entry) => {
+      if (entry.event !== 'begin') return [];
+      const ofItsBoot = entry.boot === boot ? here : before;
+      return [
+        {
+          job: entry.job,
+          at: lastOpen(ofItsBoot, entry.job.id),
+          hostWentDown: ofItsBoot === before,
+        },
+      ];
+    }),
+    quarantine: before.flatMap((entry): Quarantined[] => {
+      const what = hazardOf(entry);
+      if (what === undefined) return [];
+      const { card, ...rest } = what;
+      return [
+        { card, id: idOf(card), ...rest, kernel: entry.kernel, boot: entry.boot, since: now },
+      ];
+    }),
+    died: isInOrder ? [] : lentBefore(),
+    endedWell: isInOrder ? lentBefore() : [],
+    leases: here.flatMap((entry) => (entry.event === 'lease' ? [entry.lease] : [])),
+  };
+
+  function lentBefore(): readonly (CardKey & Stamp)[] {
+    return before.flatMap((entry) => {
+      if (entry.event !== 'lease' || entry.lease.state !== 'lent') return [];
+      const { card } = entry.lease;
+      return [{ card, id: idOf(card), kernel: entry.kernel, boot: entry.boot }];
+    });
+  }
+
+  function lastOpen(entriesHere: readonly PastEntry[], job: number): string {
+    const names = entriesHere.flatMap((entry) => {
+      if (entry.event === 'intent' && entry.job === job) return [entry.title];
+      if (entry.event === 'undo' && entry.job === job) return [`undo ${entry.title}`];
+      return entry.event === 'rung' && entry.job === job ? [`rung ${entry.rung}`] : [];
+    });
+    return names.at(-1) ?? 'between two steps';
+  }
+
+  function hazardOf(entry: PastEntry) {
+    switch (entry.event) {
+      case 'rung':
+        return { card: entry.card, kind: 'rung' as const, name: entry.rung };
+      case 'intent':
+      case 'undo':
+        return harmlessSteps.has(entry.step)
+          ? undefined
+          : { card: entry.card, kind: 'step' as const, name: entry.title };
+      default:
+        return undefined;
+    }
+  }
+}
+
+/** Two bad ends without a good one: it may be the kernel (a USB card that panicked the host from one release on). */
+const badEnds = 2;
+
+/** What the ledger says about the kernel that runs: finding `kernel-suspect`. */
+export function kernelFindings(ends: readonly KernelEnds[], kernel: string): readonly Finding[] {
+  return ends
+    .filter((one) => one.kernel === kernel && !one.clean && one.died.length >= badEnds)
+    .map(({ card, id, died }) => {
+      const good = ends
+        .filter((one) => one.card === card && one.id === id && one.clean)
+        .reduce<KernelEnds | undefined>(
+          (best, one) => (best === undefined || one.cleanAt > best.cleanAt ? one : best),
+          undefined,
+        );
+      return {
+        rule: 'kernel-suspect',
+        severity: 'warning',
+        subject: card,
+        message: [
+          `On kernel ${kernel} this host went down ${died.length} times while card ${card} (${id}) was lent, and not once did it end well.`,
+          'It will probably happen again.',
+          good === undefined
+            ? 'No kernel on which it went well is known: try an older or a newer one.'
+            : `The last kernel on which it went well is ${good.kernel}: boot that one.`,
+        ].join(' '),
+      };
+    });
+}
+
+/** What is in quarantine on the kernel that runs: finding `quarantined`. */
+export function quarantineFindings(
+  entries: readonly Quarantined[],
+  kernel: string,
+): readonly Finding[] {
+  return entries
+    .filter((entry) => entry.kernel === kernel)
+    .map(({ card, kind, name }) => ({
+      rule: 'quarantined',
+      severity: 'warning',
+      subject: card,
+      message: `The host went down during ${kind} "${name}" of card ${card} on this kernel (${kernel}). It is not done again here. When you know better: revivectl quarantine clear ${card}`,
+    }));
+}
