@@ -130,6 +130,9 @@ export function scriptedService(): ScriptedService {
       libvirtVersion: '9.0.0',
       iommu: true,
       runningJobs: 1,
+      hostAtRisk: '',
+      findings: [],
+      quarantine: [],
     },
     cards: [sampleCard()],
     domains: [{ uuid: sampleUuid, name: 'win10', state: 'running', cards: [card('0000:0b:00')] }],
@@ -188,6 +191,14 @@ export function scriptedService(): ScriptedService {
     async history(limit) {
       asked.push(`history ${limit}`);
       return views.past.slice(0, limit);
+    },
+    async clearQuarantine(address, name) {
+      asked.push(`clear quarantine ${address ?? '-'} ${name ?? '-'}`);
+      return 3;
+    },
+    async clearHostRisk() {
+      asked.push('clear host risk');
+      return true;
     },
   };
 }

@@ -11,7 +11,7 @@ function __revivectl_rungs
     test -n "$card"; and revivectl show $card --json 2>/dev/null | grep -oE '"rung":"[a-z0-9_-]+"' | cut -d '"' -f 4
 end
 
-set -l verbs status list show plan reset take return history monitor version help
+set -l verbs status list show plan reset take return history monitor quarantine version help
 set -l none "not __fish_seen_subcommand_from $verbs"
 complete -c revivectl -f
 complete -c revivectl -l json -d 'print JSON'
@@ -27,6 +27,7 @@ complete -c revivectl -n $none -a take -d 'take a card from the host, ready for 
 complete -c revivectl -n $none -a return -d 'give a card back to the host'
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
+complete -c revivectl -n $none -a quarantine -d 'list, or allow again, what once took the host down'
 complete -c revivectl -n $none -a version -d 'print the versions of revivectl and of the daemon'
 complete -c revivectl -n $none -a help -d 'say how it, or one verb, is used'
 complete -c revivectl -n '__fish_seen_subcommand_from help' -a "$verbs"
