@@ -35,7 +35,7 @@ check() {
     status=$?
     if [[ $ended == "$timer" ]]; then
         status=124
-        what_hangs >>"$output" 2>&1
+        what_hangs "$command" >>"$output" 2>&1
         kill -KILL -- "-$command"
     else
         kill "$timer"
@@ -52,9 +52,17 @@ check() {
     rm "$output"
 }
 
-# what_hangs: processes that sleep in the kernel with where, those of libvirt and revived, and the end of the journal
+# what_hangs GROUP: the processes of the group with what each thread waits for and which files are open, those that sleep
+# uninterruptibly with where, and the end of the journal
 what_hangs() {
-    local process
+    local process task
+    for process in $(pgrep -g "$1"); do
+        printf 'process %s: %s\n' "$process" "$(tr '\0' ' ' <"/proc/$process/cmdline")"
+        for task in /proc/"$process"/task/*; do
+            printf '  thread %s: %s %s\n' "${task##*/}" "$(<"$task/wchan")" "$(<"$task/syscall")"
+        done
+        find "/proc/$process/fd" -mindepth 1 -printf '  %f -> %l\n'
+    done
     ps -eo pid,ppid,stat,wchan:32,args | awk '$3 ~ /^D/ || /virsh|revive|libvirt|qemu/'
     for process in /proc/[0-9]*; do
         grep -q '^State:.D' "$process/status" 2>/dev/null || continue

@@ -18,7 +18,8 @@ export const dead: readonly Assertion[] = [
         assert.equal(hands.get(address, 'current_link_speed'), 'Unknown');
         assert.equal(hands.get(address, 'current_link_width'), '63');
         assert.equal(hands.get(address, 'max_link_width'), '63');
-        assert.equal(hands.get(address, 'max_link_speed'), '2.5 GT/s PCIe');
+        // 6.12 remembers it from the probe; 6.1 reads the dead LNKCAP2 and says 64 GT/s.
+        assert.match(hands.get(address, 'max_link_speed') ?? '', /^(2\.5|64\.0) GT\/s PCIe$/);
         assert.equal(hands.get(`${bench.cards.bochs}.1`, 'current_link_width'), undefined);
       });
     },

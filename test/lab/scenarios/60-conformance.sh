@@ -10,7 +10,8 @@ check "the daemon is stopped" systemctl stop revived
 check "nobody starts it" systemctl mask --runtime revived
 # Each line `ok N - NAME` or `not ok N - NAME` of the program is one check.
 results=$(mktemp /run/lab/conformance.XXXXXX)
-timeout 600 node /opt/revived/build/test/sim/conformance-main.mjs --quick >"$results" 2>&1
+conformance() { node /opt/revived/build/test/sim/conformance-main.mjs --quick >"$results" 2>&1 || :; }
+check "it ends in time" conformance
 check "it ran to its end" [ "$(grep -Ec '^(not )?ok ' "$results")" = "$(sed -n 's/^1\.\.//p' "$results")" ]
 while read -r line; do
     check "${line#* - }" [ "${line%% *}" = ok ]
