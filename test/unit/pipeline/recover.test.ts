@@ -230,9 +230,7 @@ describe('recover', () => {
       [flr, 'flr'],
     ] as const;
     beforeEach(async () => {
-      for (const [n, [address, name]] of rungs.entries()) {
-        await wrote(before, rung(address, name, n));
-      }
+      await wrote(before, ...rungs.map(([address, name], n) => rung(address, name, n)));
     });
 
     const ways: readonly (readonly [

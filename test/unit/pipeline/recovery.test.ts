@@ -219,6 +219,7 @@ describe('of a real journal', () => {
   const { bochs, flr } = benchCards;
   let sim: SimPipeline;
   let text: string;
+  let whole: readonly PastEntry[];
   before(async () => {
     sim = await simPipeline();
     const guest = { domain: 'win10', uuid: 'u' };
@@ -229,10 +230,17 @@ describe('of a real journal', () => {
     await assert.rejects(sim.handover.take([sim.card(bochs)], guest, 'a test').ended);
     await sim.journal.rotate();
     text = readFileSync(sim.host.paths.journal, 'utf8');
+    whole = parsed(text.split('\n'));
+    assert.equal(whole.length, text.split('\n').length - 1, 'every line is whole');
   });
   after(() => sim.close());
 
-  const cut = () => fc.nat(text.length).map((length) => parsed(text.slice(0, length).split('\n')));
+  /** What a reader has of the first bytes: whole lines, and the piece of one. */
+  const cut = () =>
+    fc.nat(text.length).map((length) => {
+      const pieces = text.slice(0, length).split('\n');
+      return [...whole.slice(0, pieces.length - 1), ...parsed(pieces.slice(-1))];
+    });
 
   test('no part puts anything into quarantine in its own boot, or holds it against the kernel', () => {
     fc.assert(
