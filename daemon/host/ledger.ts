@@ -88,7 +88,10 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
     quarantine: () => contents.quarantine,
     kernels: () => contents.kernels,
     async addQuarantine(entries) {
-      const fresh = entries.filter((one) => !contents.quarantine.some((old) => isSame(old, one)));
+      const known = [...contents.quarantine, ...entries];
+      const fresh = entries.filter(
+        (one, n) => known.findIndex((old) => isSame(old, one)) === contents.quarantine.length + n,
+      );
       if (fresh.length === 0) return;
       await save({ quarantine: [...contents.quarantine, ...fresh].slice(-maxQuarantine) });
     },
@@ -104,7 +107,9 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
       const { card, id } = key;
       const before = old ?? { card, id, kernel, died: [], clean: false, cleanAt: 0 };
       if ('died' in end && before.died.includes(end.died)) return;
-      if ('cleanAt' in end && before.clean && end.cleanAt - before.cleanAt < cleanAgeUsec) return;
+      // A clock that was set back must not leave an end in the future as the last one.
+      const age = 'cleanAt' in end ? Math.abs(end.cleanAt - before.cleanAt) : cleanAgeUsec;
+      if (before.clean && age < cleanAgeUsec) return;
       const after =
         'died' in end
           ? { ...before, died: [...before.died, end.died].slice(-maxBoots) }

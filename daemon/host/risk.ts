@@ -13,19 +13,21 @@ export interface HostRisk {
   clear(): Promise<boolean>;
 }
 
-// facts/kernel.md 3.3, lines 30, 33 and 51; the formats are those of drivers/iommu/amd/iommu.c,
+// facts/kernel.md 3.3, lines 30, 31, 33 and 51; the formats are those of drivers/iommu/amd/iommu.c,
 // drivers/iommu/intel/dmar.c, kernel/watchdog.c, kernel/hung_task.c and kernel/rcu/tree_stall.h.
 const riskLines: readonly RegExp[] = [
   /AMD-Vi: .*Completion-Wait loop timed out/,
+  /AMD-Vi: Event logged \[IOTLB_INV_TIMEOUT /,
   /DMAR: .*Invalidation Time-out Error/,
   /DMAR: .*Invalidation Completion Error/,
   /watchdog: (BUG: )?soft lockup - CPU#\d+ stuck/,
   /watchdog: .*hard LOCKUP/i,
-  /INFO: task \S+:\d+ blocked for more than \d+ seconds/,
+  // The name of a task may have spaces: QEMU's threads are called `CPU 0/KVM`.
+  /INFO: task .{1,64}:\d+ blocked (in I\/O wait )?for more than \d+ seconds/,
   /rcu: INFO: \S+ (self-)?detected (expedited )?stalls?/,
 ];
 /** A child of ours that hangs on a dead card is known already (invariant 3) and is no danger to the host. */
-const ownChild = /INFO: task dd:\d+ blocked for more than/;
+const ownChild = /INFO: task dd:\d+ blocked (in I\/O wait )?for more than/;
 const maxFileBytes = 64 * 1024;
 const maxReason = 500;
 

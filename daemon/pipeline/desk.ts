@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { waitFor } from '../deadline.ts';
 import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
+import { quarantinedReason } from '../host/quarantine.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 import { type Card, type Inventory, isInteresting, readInventory } from '../pci/inventory.ts';
@@ -120,6 +121,7 @@ export function createDesk(parts: DeskParts): Desk {
     health,
     jobs: jobs.all(),
     config: config(),
+    against: (card, rung) => quarantinedReason(host, card, 'rung', rung),
   });
   const cardOrThrow = (address: CardAddress): Card => {
     const lease = leases.get(address);
@@ -187,6 +189,14 @@ export function createDesk(parts: DeskParts): Desk {
 
   /** What cannot be done is refused before the card is taken from anybody. */
   const refuseUndoable = (address: CardAddress, rung: string | null): void => {
+    const risk = host.risk.reason();
+    if (risk !== '') {
+      throw new RevivedError(
+        'refused',
+        `No card is reset while the host is at risk (${risk}).`,
+        'Look at the kernel log. When the host is well: revivectl quarantine clear host',
+      );
+    }
     const ladder = cardView(address, sources())?.ladder ?? [];
     const asked = ladder.filter((entry) => rung === null || entry.rung === rung);
     if (asked.some((entry) => entry.available)) return;

@@ -47,7 +47,9 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
   let told = false;
   let rotateAt = rotateBytes;
   let closed = false;
-  let isLost = false;
+  let isPutAside = false;
+  /** False: something began or ended that the file does not have. */
+  let isWhole = true;
   const tell = (error: unknown): void => {
     if (!told) {
       const why = error instanceof Error ? error.message : String(error);
@@ -59,21 +61,24 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
     told = true;
   };
   const reopen = async (): Promise<void> => {
+    let opened: FileHandle | undefined;
     try {
-      file = await openOwn(path, log);
-      size = (await file.stat()).size;
+      opened = await openOwn(path, log, () => {
+        isPutAside = true;
+      });
+      size = (await opened.stat()).size;
       // A line that a crash has cut off must not take the next one with it.
-      const { buffer } = await file.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
-      if (size > 0 && buffer.toString() !== '\n') await file.appendFile('\n');
+      const { buffer } = await opened.read(Buffer.alloc(1), 0, 1, Math.max(0, size - 1));
+      if (size > 0 && buffer.toString() !== '\n') await opened.appendFile('\n');
+      file = opened;
     } catch (error) {
+      await opened?.close().catch(() => undefined); // why it is of no use is what counts
       file = undefined;
       tell(error);
     }
   };
   await reopen();
-  const past = await readPast(path, log);
-  /** Lines of what is not ended yet, by what it is. */
-  const openLines = new Map<string, string>();
+  const { openLines, ...past } = await readPast(path, isPutAside, log);
   let lastJob = past.lastJob;
 
   let queue: Promise<void> = Promise.resolve();
@@ -85,6 +90,17 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
     const line = { v: journalVersion, at: Date.now() * 1000, ...stamp, ...entry };
     return `${JSON.stringify(entry.event === 'daemon' ? { ...line, lastJob } : line)}\n`;
   };
+  /** All that a reader needs of what was before: where a file begins, or has a gap. */
+  const whatIsOpen = (): string =>
+    [lineOf({ event: 'daemon', state: 'started' }), ...openLines.values()].join('');
+  const note = (entry: JournalEntry, line: string): void => {
+    if (entry.event === 'begin') lastJob = entry.job.id;
+    // What an earlier daemon had in hand is settled by now.
+    if (entry.event === 'daemon' && entry.state === 'started') openLines.clear();
+    const opening = openingOf(entry);
+    if (opening?.open === true) openLines.set(opening.key, line);
+    else if (opening !== undefined) openLines.delete(opening.key);
+  };
   const rotateIfFull = async (): Promise<void> => {
     if (file === undefined || size < rotateAt) return;
     await file.close();
@@ -92,9 +108,10 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
     // Where it cannot be moved, the next try is as far away as this one was.
     rotateAt = size + rotateBytes;
     try {
-      const mark = lineOf({ event: 'daemon', state: 'started' });
       await rename(path, `${path}.1`);
-      await writeWhole(path, [mark, ...openLines.values()].join(''));
+      isWhole = false;
+      await writeWhole(path, whatIsOpen());
+      isWhole = true;
       rotateAt = rotateBytes;
     } finally {
       await reopen();
@@ -104,34 +121,34 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
     past,
     append: (...entries) =>
       inOrder(async () => {
-        const lines = entries.map((entry) => ({ line: lineOf(entry), opening: openingOf(entry) }));
-        for (const entry of entries) if (entry.event === 'begin') lastJob = entry.job.id;
-        for (const { line, opening } of lines) {
-          if (opening?.open === true) openLines.set(opening.key, line);
-          else if (opening !== undefined) openLines.delete(opening.key);
-        }
         // After a failure (a full disk) each entry tries anew; what was cut off gets its end of line first.
         if (file === undefined && !closed) await reopen();
+        const gap = isWhole ? '' : whatIsOpen();
+        let all = gap;
+        for (const entry of entries) {
+          const line = lineOf(entry);
+          note(entry, line);
+          all += line;
+        }
+        isWhole = false;
         if (file === undefined) return;
-        const all = lines.map(({ line }) => line).join('');
         try {
           await file.appendFile(all);
           await file.datasync();
         } catch (error) {
           await file.close();
           file = undefined;
-          isLost = true;
           throw error;
         }
-        if (isLost) log.info({ path }, 'The journal can be written again');
-        isLost = false;
+        isWhole = true;
+        if (gap !== '') log.info({ path }, 'The journal can be written again');
         told = false;
         size += Buffer.byteLength(all);
         await rotateIfFull();
       }),
     async jobs(limit) {
-      const texts = [await readText(`${path}.1`, tell), await readText(path, tell)];
-      const found = texts.flatMap((text) => text.split('\n')).flatMap(jobIn);
+      const texts = [await readText(`${path}.1`, log), await readText(path, log)];
+      const found = texts.flatMap((text) => (text ?? '').split('\n')).flatMap(jobIn);
       return found.reverse().slice(0, limit);
     },
     rotate: () => inOrder(rotateIfFull),
@@ -152,7 +169,7 @@ const journalFlags =
   constants.O_NONBLOCK;
 
 // A file that somebody else could have written is put aside, not read and not continued.
-async function openOwn(path: string, log: Log): Promise<FileHandle> {
+async function openOwn(path: string, log: Log, onAside: () => void): Promise<FileHandle> {
   for (const isRetry of [false, true]) {
     const file = await open(path, journalFlags, 0o600).catch((error: unknown) => {
       if (!isRetry && error instanceof Error && 'code' in error && error.code === 'ELOOP') {
@@ -166,6 +183,7 @@ async function openOwn(path: string, log: Log): Promise<FileHandle> {
     if (isRetry) throw new Error(`${path} is not trusted: ${why}`);
     const aside = `${path}.untrusted`;
     await rename(path, aside);
+    onAside();
     log.error(
       { path, why, aside },
       'The journal is not trusted and was put aside: its history and what it says of a crash are lost',
@@ -174,34 +192,50 @@ async function openOwn(path: string, log: Log): Promise<FileHandle> {
   throw new Error(`${path} cannot be opened`);
 }
 
-async function readText(path: string, tell: (error: unknown) => void): Promise<string> {
-  const text = await readOwn(path, maxReadBytes).catch((error: unknown) => {
-    tell(error);
+// Empty: there is no file, or nothing in it. Undefined: there is one, but it cannot be read.
+async function readText(path: string, log: Log): Promise<string | undefined> {
+  try {
+    return (await readOwn(path, maxReadBytes)) ?? '';
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    log.warn(
+      { path, why },
+      'The journal cannot be read: what it says of earlier jobs is not known',
+    );
     return undefined;
-  });
-  return text ?? '';
+  }
 }
 
 const startedMark = '"event":"daemon","state":"started"';
 
-// Only what came after the last start is not settled yet; where the rotation was cut off, that is in the older file.
-async function readPast(path: string, log: Log): Promise<Past> {
-  const quiet = (error: unknown): void => {
-    log.warn(
-      { path, why: error instanceof Error ? error.message : String(error) },
-      'The journal cannot be read: what was in hand before is known from the leases alone',
-    );
-  };
-  let text = await readText(path, quiet);
-  if (!text.includes(startedMark)) text = (await readText(`${path}.1`, quiet)) + text;
-  const mark = text.lastIndexOf(startedMark);
-  const begin = mark < 0 ? 0 : text.lastIndexOf('\n', mark) + 1;
-  const lines = text
-    .slice(begin)
-    .split('\n')
-    .filter((line) => line !== '')
-    .map(parseLine);
-  const count = (kind: Line['kind']): number => lines.filter((line) => line.kind === kind).length;
+// Only what came after the last start is not settled yet. A mark that is cut off settles nothing.
+function lastStart(text: string): number | undefined {
+  for (let mark = text.length; mark > 0; ) {
+    mark = text.lastIndexOf(startedMark, mark - 1);
+    if (mark < 0) return undefined;
+    const begin = text.lastIndexOf('\n', mark) + 1;
+    const { kind } = parseLine(text.slice(begin).split('\n', 1)[0] ?? '');
+    if (kind === 'entry' || kind === 'newer') return begin;
+  }
+  return undefined;
+}
+
+interface Found extends Past {
+  /** Lines of what is not ended yet, by what it is. */
+  readonly openLines: Map<string, string>;
+}
+
+async function readPast(path: string, isPutAside: boolean, log: Log): Promise<Found> {
+  const text = await readText(path, log);
+  const start = lastStart(text ?? '');
+  const older = start === undefined ? ((await readText(`${path}.1`, log)) ?? '') : '';
+  // Cut off between its two renames, a rotation leaves no file or an empty one, and all is in the older one. Behind a file
+  // that is damaged or not ours the older one was settled long ago: it only has the number of the last job.
+  const isCutOff = text === '' && !isPutAside;
+  const before = linesIn(older.slice(lastStart(older) ?? 0));
+  const lines = isCutOff ? before : linesIn((text ?? '').slice(start ?? 0));
+  const count = (kind: Line['kind']): number =>
+    lines.filter(({ line }) => line.kind === kind).length;
   const skipped = { torn: count('torn'), foreign: count('foreign'), newer: count('newer') };
   if (skipped.torn + skipped.foreign + skipped.newer > 0) {
     log.warn(
@@ -209,8 +243,28 @@ async function readPast(path: string, log: Log): Promise<Past> {
       'Lines of the journal were skipped: cut off, not ours, or written by a newer version',
     );
   }
-  const entries = lines.flatMap((line) => (line.kind === 'entry' ? [line.entry] : []));
-  return { entries, lastJob: entries.reduce(highestJob, 0) };
+  const openLines = new Map<string, string>();
+  for (const { line, raw } of lines) {
+    const opening = line.kind === 'entry' ? openingOf(line.entry) : undefined;
+    if (opening?.open === true) openLines.set(opening.key, `${raw}\n`);
+    else if (opening !== undefined) openLines.delete(opening.key);
+  }
+  const entries = entriesOf(lines);
+  return { entries, openLines, lastJob: [...entriesOf(before), ...entries].reduce(highestJob, 0) };
+}
+
+interface ReadLine {
+  readonly raw: string;
+  readonly line: Line;
+}
+
+function linesIn(text: string): readonly ReadLine[] {
+  const lines = text.split('\n').filter((raw) => raw !== '');
+  return lines.map((raw) => ({ raw, line: parseLine(raw) }));
+}
+
+function entriesOf(lines: readonly ReadLine[]): readonly PastEntry[] {
+  return lines.flatMap(({ line }) => (line.kind === 'entry' ? [line.entry] : []));
 }
 
 function highestJob(highest: number, entry: PastEntry): number {

@@ -25,7 +25,13 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
   const judged = judgePast(journal.past.entries, stamp, now);
   if (parts.lost) {
     for (const lease of judged.leases.filter(({ card }) => leases.get(card) === undefined)) {
-      await leases.set(lease);
+      await leases.set(lease).catch((error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error);
+        log.error(
+          { card: lease.card, why },
+          'A lease is kept in memory alone: it cannot be written',
+        );
+      });
       log.warn({ card: lease.card }, 'The lease of the card was lost; the journal has it');
     }
   }
@@ -53,10 +59,10 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
     log.warn({ job: job.id, at }, `${job.operation} of ${job.subject} was cut off`);
     return { ...job, state: 'failed' as const, finishedUsec: now, error };
   });
-  // From here on the past is settled; what goes on is written down again behind the mark.
+  // From the mark on the past is settled; what goes on is written down again behind it.
   await journal.append(
-    { event: 'daemon', state: 'started' },
     ...ended.map((job) => ({ event: 'job' as const, job })),
+    { event: 'daemon', state: 'started' },
     ...leases.all().map((lease) => ({ event: 'lease' as const, lease })),
   );
 }

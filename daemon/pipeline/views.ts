@@ -20,6 +20,8 @@ export interface CardSources {
   readonly health: ReadonlyMap<CardAddress, Health>;
   readonly jobs: readonly JobView[];
   readonly config: Config;
+  /** Why a rung of the ladder is not done on a card (quarantine); undefined when it may be. */
+  readonly against: (card: CardAddress, rung: string) => string | undefined;
 }
 
 const unchecked: Health = { state: 'unknown', evidence: ['not checked yet'] };
@@ -81,14 +83,17 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
     ...asUnbound,
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
   };
-  return ladderFor(facts, config.cards.get(card.address)?.ladder).map((entry) => ({
-    rung: entry.rung.name,
-    available: entry.available,
-    reason: entry.reason,
-    expectedMs: entry.rung.expectedMs,
-    worstMs: entry.rung.worstMs,
-    reaches: entry.reaches,
-  }));
+  return ladderFor(facts, config.cards.get(card.address)?.ladder).map((entry) => {
+    const against = entry.available ? sources.against(card.address, entry.rung.name) : undefined;
+    return {
+      rung: entry.rung.name,
+      available: entry.available && against === undefined,
+      reason: against ?? entry.reason,
+      expectedMs: entry.rung.expectedMs,
+      worstMs: entry.rung.worstMs,
+      reaches: entry.reaches,
+    };
+  });
 }
 
 function stateOf(lease: Lease | undefined): CardState {

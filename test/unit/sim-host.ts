@@ -206,11 +206,14 @@ export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
     functions: (address) => pipeline.card(address).functions.map((one) => one.address),
     driver: (address) => readLinkName(sim.at(address, 'driver')),
     async idle() {
+      let quiet = false;
+      // Once more after the last job has ended: its entry is written only then, and what follows begins after that.
       do {
+        quiet = jobs.running().length === 0;
         await turns(5);
         await journal.rotate(); // does nothing but wait for the entries before it
         await turns(5);
-      } while (jobs.running().length > 0);
+      } while (!quiet || jobs.running().length > 0);
     },
     async close() {
       await journal.close();

@@ -363,37 +363,4 @@ describe('guests', () => {
       assert.equal(sim.leases.get(flr)?.state, 'lent');
     });
   });
-
-  describe('what libvirt tells', () => {
-    const view = (uuid: string) => domains.all().find((one) => one.uuid === uuid);
-
-    test('defined: the domain and its cards are known; undefined: not any more', async () => {
-      guests.onNews({ kind: 'defined', uuid: windows.uuid, name: windows.name });
-      await until(() => view(windows.uuid)?.cards.length === 1);
-      assert.deepEqual(view(windows.uuid), {
-        uuid: windows.uuid,
-        name: 'win10',
-        state: 'shutoff',
-        cards: [bochs],
-      });
-      guests.onNews({ kind: 'undefined', uuid: windows.uuid });
-      assert.equal(view(windows.uuid), undefined);
-    });
-
-    test('a device plugged into a running domain is a card of it', async () => {
-      news(windows, 'running');
-      libvirt.set(windows.uuid, guest('win10', 'a', `${flr}.0`).xml);
-      boundByLibvirt(`${flr}.0`);
-      guests.onNews({ kind: 'devices', uuid: windows.uuid });
-      await until(() => sim.leases.get(flr)?.boundBy === 'libvirt');
-      assert.deepEqual(view(windows.uuid)?.cards, [flr]);
-    });
-
-    test('a domain whose XML cannot be had is known all the same', async () => {
-      libvirt.clear();
-      news(windows, 'running');
-      await until(() => /XML of a domain could not be read, ignoring/.test(sim.logged.join('')));
-      assert.equal(view(windows.uuid)?.state, 'running');
-    });
-  });
 });

@@ -1,9 +1,12 @@
 /** The journal keeps what it was told through crashes, full disks and rotations, and gives back only what is whole. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
+  chmodSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -15,28 +18,13 @@ import { join } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { createLog } from '../../../daemon/log.ts';
 import { openJournal } from '../../../daemon/pipeline/journal.ts';
-import type { JobView } from '../../../daemon/pipeline/service.ts';
-import { card } from '../inventory-of.ts';
+import { begin, job, rung, step, stillOpen } from '../journal-entries.ts';
 import { journalOf } from '../sim-host.ts';
 
-const gpu = card('0000:01:00');
-
-function job(id: number, change: Partial<JobView> = {}): JobView {
-  return {
-    id,
-    operation: 'return',
-    subject: gpu,
-    cards: [gpu],
-    state: 'done',
-    progress: 1,
-    startedUsec: 1,
-    finishedUsec: 2,
-    requestedBy: 'a test',
-    steps: [{ name: 'unbind 0000:01:00.0', state: 'done', ms: 3, detail: 'amdgpu let go' }],
-    error: '',
-    ...change,
-  };
-}
+/** Files of this process cannot grow beyond that: what a full disk does to a write, without one. */
+const limitFiles = (bytes: number | 'unlimited'): void => {
+  execFileSync('prlimit', ['--pid', `${process.pid}`, `--fsize=${bytes}:`]);
+};
 
 describe('the journal', () => {
   let path: string;
@@ -162,13 +150,83 @@ describe('the journal', () => {
     });
   });
 
-  test('without a disk it says so once, and cards move all the same', async () => {
-    path = join(path, 'no', 'such', 'directory');
+  const events = (entries: readonly { readonly event: string }[]) =>
+    entries.map(({ event }) => event);
+  const openEvents = stillOpen.map(({ event }) => event);
+  /** What the next daemon finds. */
+  const past = async () => {
     const journal = await open();
-    for (const id of [1, 2]) await journal.append({ event: 'job', job: job(id) });
+    await journal.close();
+    return journal.past;
+  };
+
+  test('that is a directory is refused and said; cards move all the same', async () => {
+    mkdirSync(path);
+    const journal = await open();
+    await journal.append(begin(1));
+    assert.equal(logged.filter((line) => line.includes('cannot be written')).length, 1);
+    await journal.close();
+  });
+
+  test('an older file that cannot be trusted is not read, and does not hide a full disk', async () => {
+    const journal = await open();
+    writeFileSync(`${path}.1`, `${JSON.stringify({ v: 1 })}\n`, { mode: 0o600 });
+    chmodSync(`${path}.1`, 0o622);
+    assert.deepEqual(await journal.jobs(10), []);
+    assert.match(logged.join(''), /cannot be read.*others may write to it/);
+    await journal.close();
+    assert.doesNotMatch(logged.join(''), /cannot be written/);
+  });
+
+  test('on a full disk it says so once, goes on, and has all that is open when there is room', async () => {
+    const journal = await open();
+    await journal.append(begin(7), step('intent', 2), step('intent', 3));
+    const fds = () => readdirSync('/proc/self/fd').length;
+    const before = fds();
+    limitFiles(statSync(path).size + 30);
+    try {
+      await journal.append(step('done', 3));
+      for (const entry of stillOpen.slice(2)) await journal.append(entry);
+      for (let n = 0; n < 20; n++) await journal.append(rung('rung', 8), rung('rung-done', 8));
+      assert.ok(fds() <= before, `${fds()} descriptors, ${before} before`);
+    } finally {
+      limitFiles('unlimited');
+    }
+    assert.equal(logged.length, 1);
+    assert.match(logged[0] ?? '', /journal cannot be written.*EFBIG/);
+    await journal.append(begin(8));
+    assert.match(logged.slice(1).join(''), /^<6>The journal can be written again.*\n$/);
+    await journal.append({ event: 'job', job: job(8) });
+    await journal.close();
+    const { entries, lastJob } = await past();
+    assert.deepEqual(events(entries), ['daemon', ...openEvents, 'begin', 'job']);
+    assert.equal(lastJob, 8);
+    assert.deepEqual(await ids(), [8]);
+  });
+
+  test('without a disk it says so once, and cards move all the same; with one it goes on', async () => {
+    const directory = join(path, 'no', 'such', 'directory');
+    path = join(directory, 'journal.jsonl');
+    const journal = await open();
+    for (const id of [1, 2]) await journal.append(begin(id));
     assert.deepEqual(await journal.jobs(10), []);
     assert.equal(logged.length, 1);
     assert.match(logged[0] ?? '', /journal cannot be written: history is lost/);
+    mkdirSync(directory, { recursive: true });
+    await journal.append({ event: 'job', job: job(1) });
     await journal.close();
+    assert.match(logged[1] ?? '', /can be written again/);
+    assert.deepEqual(events((await past()).entries), ['daemon', 'begin', 'begin', 'job']);
+  });
+
+  test('in a directory that nobody can write to it says so once', async () => {
+    path = '/sys/kernel/journal.jsonl';
+    const journal = await open();
+    for (const id of [1, 2]) await journal.append(begin(id));
+    await journal.close();
+    assert.equal(
+      logged.filter((line) => /cannot be written.*(EACCES|EPERM|EROFS)/.test(line)).length,
+      1,
+    );
   });
 });

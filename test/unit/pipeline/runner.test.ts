@@ -220,6 +220,39 @@ describe('runSteps', () => {
     }
   });
 
+  test('a step in quarantine is not done: what was done before it is undone, and it says why', async () => {
+    const unbind = `unbind ${gpu}.0`;
+    const entry = { card: gpu, id: '1002:67df', kind: 'step', name: unbind } as const;
+    await sim.host.ledger.addQuarantine([{ ...entry, kernel: 'k', boot: 'before', since: 1 }]);
+    const steps = plan();
+    const seen = await run(steps, 'rollback');
+    assert.equal(seen.error?.code, 'refused');
+    assert.match(message(seen.error), /^unbind .* is not done: in quarantine: the host went down/);
+    assert.match(message(seen.error), /revivectl quarantine clear 0000:01:00 allows it again/);
+    const at = steps.findIndex((step) => stepTitle(step) === unbind);
+    assert.ok(at > 0);
+    assert.deepEqual(
+      seen.steps.slice(at).map(([name]) => name),
+      [
+        unbind,
+        ...steps
+          .slice(0, at)
+          .toReversed()
+          .filter(undoable)
+          .map((step) => `undo ${stepTitle(step)}`),
+      ],
+    );
+    assert.equal(
+      seen.written.some(({ index }) => index === at),
+      false,
+      'it was never begun',
+    );
+    assert.deepEqual(tree(), home);
+    assert.equal(await sim.host.ledger.clearQuarantine(() => true), 1);
+    assert.equal((await run(plan(), 'rollback')).error, undefined);
+    repair();
+  });
+
   describe('a dead card', () => {
     const steps = () => plan().filter((step) => step.step !== 'wait-free');
     before(() => sim.kernel.die(gpu));

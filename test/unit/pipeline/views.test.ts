@@ -38,6 +38,7 @@ describe('views', () => {
     health: new Map(),
     jobs: [],
     config: defaultConfig,
+    against: () => undefined,
     ...change,
   });
   const leaseOf = (address: typeof navi, change: Partial<Lease> = {}): Lease => ({

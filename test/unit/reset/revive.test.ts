@@ -1,6 +1,8 @@
 /** The climb: when it begins, in which order it goes, and what ends it. */
 import assert from 'node:assert/strict';
+import { appendFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { Quarantined } from '../../../daemon/host/ledger.ts';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
 import type { RungName } from '../../../daemon/reset/rung.ts';
@@ -131,6 +133,116 @@ describe('revive', () => {
       [again.names, again.gaveUp],
       [[], `child ${pid} hangs in the kernel with this card`],
     );
+  });
+
+  describe('with a rung in quarantine', () => {
+    const quarantined: Quarantined = {
+      card: bochs,
+      id: '1234:1111',
+      kind: 'rung',
+      name: 'subordinate',
+      kernel: 'k',
+      boot: 'before',
+      since: 1,
+    };
+    const others: readonly (readonly [string, Partial<Quarantined>])[] = [
+      ['another kernel', { kernel: 'j' }],
+      ['another card in this slot', { id: '1002:731f' }],
+      ['another slot', { card: flr }],
+      ['a step of that name', { kind: 'step' }],
+    ];
+    beforeEach(() =>
+      sim.kernel.die(bochs, { healsBy: ['subordinate', 'remove-rescan'], clean: true }),
+    );
+
+    test('it is skipped with the reason, and the next one is taken', async () => {
+      await sim.host.ledger.addQuarantine([quarantined]);
+      const told: unknown[] = [];
+      const { names, states, rungs, gaveUp } = await climb(bochs, {
+        onRung: async (rung, record) => void told.push([rung, record?.state]),
+      });
+      assert.deepEqual(names, ['subordinate', 'remove-rescan']);
+      assert.deepEqual([states, gaveUp], [['skipped', 'healed'], undefined]);
+      assert.match(rungs[0]?.detail ?? '', /the host went down during it on this kernel \(k\)/);
+      assert.equal(sim.kernel.resets.length, 0);
+      assert.deepEqual(told[0], ['subordinate', 'skipped'], 'it was never begun');
+    });
+
+    for (const [name, change] of others) {
+      test(`that of ${name} does not count`, async () => {
+        await sim.host.ledger.addQuarantine([{ ...quarantined, ...change }]);
+        assert.deepEqual((await climb(bochs)).states, ['healed']);
+      });
+    }
+  });
+
+  describe('while the kernel log says that the host is at risk', () => {
+    const lockup = 'watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:77]';
+    const kernelSays = (text: string) =>
+      appendFileSync(`${sim.host.paths.dev}/kmsg`, `6,1,1,-;${text}\n`.padEnd(8192));
+    const inRung = (file: string, text: string) => {
+      sim.watch.atWrite = (path) => {
+        if (path.endsWith(file)) kernelSays(text);
+      };
+    };
+    beforeEach(() => sim.kernel.die(bochs, { healsBy: ['remove-rescan'] }));
+
+    test('the ladder stops, and no rung is done on any card until a person has looked', async () => {
+      inRung('/reset_subordinate', lockup);
+      const first = await climb(bochs);
+      assert.deepEqual(first.names, ['subordinate']);
+      assert.match(
+        first.gaveUp ?? '',
+        /host is at risk \(during subordinate of card .*soft lockup/,
+      );
+      assert.match(sim.host.risk.reason(), /soft lockup - CPU#3/);
+      const { length } = sim.kernel.writes;
+      for (const address of [bochs, flr]) {
+        const { names, gaveUp } = await climb(address, { evenIfHealthy: true });
+        assert.deepEqual(names, []);
+        assert.match(gaveUp ?? '', /soft lockup.*revivectl quarantine clear host/);
+      }
+      assert.equal(sim.kernel.writes.length, length);
+      sim.watch.atWrite = () => {};
+      await sim.host.risk.clear();
+      assert.equal((await climb(bochs)).after.state, 'healthy');
+      assert.equal(sim.host.risk.reason(), '', 'what was said before does not count again');
+    });
+
+    test('a rung that healed the card is its last one for now', async () => {
+      inRung('/rescan', 'AMD-Vi: Completion-Wait loop timed out');
+      const { gaveUp, after } = await climb(bochs);
+      assert.deepEqual([gaveUp, after.state], [undefined, 'healthy']);
+      assert.match(sim.host.risk.reason(), /during remove-rescan .*Completion-Wait/);
+    });
+
+    test('our own child that hangs, and lines from before, are no risk', async () => {
+      kernelSays(lockup);
+      inRung('/reset_subordinate', 'INFO: task dd:4711 blocked for more than 120 seconds.');
+      assert.equal((await climb(bochs)).after.state, 'healthy');
+      assert.equal(sim.host.risk.reason(), '');
+    });
+  });
+
+  test('while a removal for another card hangs, removal and slot power are skipped, others done', async () => {
+    const file = sim.at(`${flr}.0`, 'remove');
+    sim.kernel.die(flr);
+    sim.kernel.hang(file);
+    assert.deepEqual((await climb(flr, { order: ['remove-rescan'] })).states, ['stuck']);
+    const pid = sim.host.stuck.of(flr);
+    sim.kernel.die(bochs, { healsBy: ['subordinate'], clean: true });
+    const order: readonly RungName[] = ['remove-rescan', 'slot-power', 'subordinate'];
+    const { names, states, rungs } = await climb(bochs, { order });
+    assert.deepEqual([names, states], [order, ['skipped', 'skipped', 'healed']]);
+    for (const { detail } of rungs.slice(0, 2)) {
+      assert.match(
+        detail,
+        new RegExp(`child ${pid} hangs in a removal or rescan for another card`),
+      );
+    }
+    sim.kernel.unhang(file);
+    sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });
+    assert.deepEqual((await climb(bochs, { order })).states, ['healed']);
   });
 
   test('each rung tells what the kernel said, what the card shows, and what the log has', async () => {

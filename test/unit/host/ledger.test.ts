@@ -1,0 +1,202 @@
+/** The ledger is whole or it is nothing: what it says keeps people from using their card. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeEach, describe, type TestContext, test } from 'node:test';
+import { openLedger, type Quarantined } from '../../../daemon/host/ledger.ts';
+import { createLog } from '../../../daemon/log.ts';
+import { card } from '../inventory-of.ts';
+
+const gpu = { card: card('0000:01:00'), id: '1002:731f' };
+const usb = { card: card('0000:04:00'), id: '1b36:000d' };
+const quarantined: Quarantined = {
+  ...gpu,
+  kind: 'rung',
+  name: 'slot-power',
+  kernel: '6.12.1',
+  boot: 'b00t',
+  since: 42,
+};
+const hour = 3600 * 1_000_000;
+
+describe('the ledger', () => {
+  let path: string;
+  let logged: string[];
+  const log = createLog('text', 'debug', (line) => logged.push(line));
+  const open = () => openLedger(path, log);
+  beforeEach(() => {
+    path = join(mkdtempSync(join(tmpdir(), 'revived-ledger-')), 'ledger.json');
+    logged = [];
+  });
+
+  const write = (text: string) => () => writeFileSync(path, text, { mode: 0o600 });
+
+  test('what it was told is there after a restart', async () => {
+    const ledger = await open();
+    await ledger.addQuarantine([quarantined, { ...quarantined, ...usb }]);
+    await ledger.addEnd(gpu, '6.12.1', { died: 'one' });
+    await ledger.addEnd(gpu, '6.12.1', { died: 'two' });
+    await ledger.addEnd(gpu, '6.11.0', { cleanAt: 7 });
+    const later = await open();
+    assert.deepEqual(later.quarantine(), [quarantined, { ...quarantined, ...usb }]);
+    assert.deepEqual(later.kernels(), [
+      { ...gpu, kernel: '6.12.1', died: ['one', 'two'], clean: false, cleanAt: 0 },
+      { ...gpu, kernel: '6.11.0', died: [], clean: true, cleanAt: 7 },
+    ]);
+    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.deepEqual(logged, []);
+  });
+
+  test('what is there already is not added again, and what is cleared is gone', async () => {
+    const ledger = await open();
+    await ledger.addQuarantine([quarantined, { ...quarantined, since: 41 }]);
+    await ledger.addQuarantine([{ ...quarantined, since: 43, boot: 'later' }]);
+    assert.deepEqual(ledger.quarantine(), [quarantined]);
+    for (const change of [{ name: 'bus' }, { kind: 'step' }, { kernel: '7' }, usb] as const) {
+      await ledger.addQuarantine([{ ...quarantined, ...change }]);
+    }
+    assert.equal(ledger.quarantine().length, 5);
+    assert.equal(await ledger.clearQuarantine((one) => one.name === 'bus'), 1);
+    assert.equal(await ledger.clearQuarantine((one) => one.name === 'bus'), 0);
+    assert.equal((await open()).quarantine().length, 4);
+    assert.equal(await ledger.clearQuarantine(() => true), 4);
+    assert.deepEqual((await open()).quarantine(), []);
+  });
+
+  test('a boot is counted once; of clean ends the time is kept to the hour', async () => {
+    const ledger = await open();
+    const only = () => ledger.kernels()[0];
+    for (let n = 0; n < 3; n++) await ledger.addEnd(gpu, 'k', { died: 'one' });
+    assert.deepEqual(only()?.died, ['one']);
+    await ledger.addEnd(gpu, 'k', { cleanAt: 10 });
+    const { ino } = statSync(path);
+    await ledger.addEnd(gpu, 'k', { cleanAt: hour });
+    assert.deepEqual([only()?.cleanAt, statSync(path).ino], [10, ino], 'not written again');
+    await ledger.addEnd(gpu, 'k', { cleanAt: 2 * hour });
+    assert.deepEqual([only()?.cleanAt, only()?.clean, only()?.died], [2 * hour, true, ['one']]);
+    await ledger.addEnd(gpu, 'k', { cleanAt: 20 });
+    assert.equal(only()?.cleanAt, 20, 'the clock was set back: this is the last end all the same');
+  });
+
+  test('it is bounded; the oldest go', async () => {
+    const ledger = await open();
+    const many = Array.from({ length: 300 }, (_, n) => ({ ...quarantined, name: `rung ${n}` }));
+    await ledger.addQuarantine(many);
+    assert.deepEqual(
+      [ledger.quarantine().length, ledger.quarantine().at(-1)?.name],
+      [256, 'rung 299'],
+    );
+    for (let n = 0; n < 10; n++) await ledger.addEnd(usb, 'k', { died: `boot ${n}` });
+    assert.deepEqual(
+      [ledger.kernels()[0]?.died.length, ledger.kernels()[0]?.died[0]],
+      [8, 'boot 2'],
+    );
+    const ends = ledger.kernels()[0] ?? assert.fail('it was added');
+    const kernels = Array.from({ length: 512 }, (_, n) => ({ ...ends, kernel: `kernel ${n}` }));
+    write(JSON.stringify({ version: 1, quarantine: [], kernels }))();
+    const full = await open();
+    await full.addEnd(gpu, 'one more', { died: 'one' });
+    assert.deepEqual(
+      [full.kernels().length, full.kernels()[0]?.kernel, full.kernels().at(-1)?.kernel],
+      [512, 'kernel 1', 'one more'],
+    );
+  });
+
+  const whole = JSON.stringify({ version: 1, quarantine: [quarantined], kernels: [] });
+  const spoilt: readonly (readonly [string, (t: TestContext) => void, RegExp])[] = [
+    [
+      'of somebody else',
+      (t) => {
+        write(whole)();
+        t.mock.method(process, 'geteuid', () => 4242, { times: 1 });
+      },
+      /it belongs to uid \d+/,
+    ],
+    ['cut off', write(whole.slice(0, -9)), /JSON/],
+    ['of zeros', write('\0'.repeat(4096)), /JSON/],
+    ['empty', write(''), /JSON/],
+    ['from a newer version', write(whole.replace('"version":1', '"version":2')), /another version/],
+    ['no object', write('[]'), /another version/],
+    ['without its kernels', write('{"version":1,"quarantine":[]}'), /not whole/],
+    ['too big', write(' '.repeat(1024 * 1024 + 1)), /more than 1048576/],
+    [
+      'writable for others',
+      () => {
+        write(whole)();
+        chmodSync(path, 0o660);
+      },
+      /others may write to it/,
+    ],
+    [
+      'a link',
+      () => {
+        writeFileSync(`${path}.real`, whole, { mode: 0o600 });
+        symlinkSync(`${path}.real`, path);
+      },
+      /ELOOP/,
+    ],
+    ['a pipe', () => void execFileSync('mkfifo', ['-m', '600', path]), /no plain file/],
+    ['a directory', () => mkdirSync(path), /no plain file/],
+  ];
+  for (const [name, spoil, why] of spoilt) {
+    test(`that is ${name} is put aside, said, and begun anew`, async (t) => {
+      spoil(t);
+      const ledger = await open();
+      assert.deepEqual([ledger.quarantine(), ledger.kernels()], [[], []]);
+      assert.equal(logged.length, 1);
+      assert.match(logged[0] ?? '', /The ledger cannot be trusted: .* put aside as .*untrusted/);
+      assert.match(logged[0] ?? '', why);
+      assert.ok(existsSync(`${path}.untrusted`));
+      await ledger.addQuarantine([quarantined]);
+      assert.deepEqual((await open()).quarantine(), [quarantined]);
+      assert.equal(logged.length, 1);
+    });
+  }
+
+  test('entries that are not whole are left out, counted and said', async () => {
+    const ends = { ...gpu, kernel: 'k', died: ['one'], clean: false, cleanAt: 0 };
+    const quarantine = [
+      quarantined,
+      { ...quarantined, card: '../..' },
+      { ...quarantined, kind: 'host' },
+      { ...quarantined, name: 'x'.repeat(300) },
+      { ...quarantined, since: 'now' },
+      null,
+    ];
+    const kernels = [ends, { ...ends, died: [7] }, { ...ends, clean: 1 }, 'kernel'];
+    write(JSON.stringify({ version: 1, quarantine, kernels }))();
+    const ledger = await open();
+    assert.deepEqual([ledger.quarantine(), ledger.kernels()], [[quarantined], [ends]]);
+    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=8/);
+  });
+
+  test('that cannot be written is kept in memory, said once, and written when it can be', async () => {
+    mkdirSync(`${path}.new`);
+    const ledger = await open();
+    await ledger.addQuarantine([quarantined]);
+    await ledger.addEnd(gpu, 'k', { died: 'one' });
+    assert.deepEqual([ledger.quarantine().length, ledger.kernels().length], [1, 1]);
+    assert.equal(logged.length, 1);
+    assert.match(logged[0] ?? '', /The ledger cannot be written: it is lost at the next restart/);
+    rmSync(`${path}.new`, { recursive: true });
+    await ledger.addEnd(gpu, 'k', { died: 'two' });
+    const later = await open();
+    assert.deepEqual(
+      [later.quarantine(), later.kernels()[0]?.died],
+      [[quarantined], ['one', 'two']],
+    );
+    assert.equal(JSON.parse(readFileSync(path, 'utf8')).version, 1);
+  });
+});

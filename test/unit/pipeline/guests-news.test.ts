@@ -1,0 +1,179 @@
+/** What libvirt tells of domains and of devices that come and go while a guest runs, for which it runs no hook. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { RevivedError } from '../../../daemon/errors.ts';
+import { createDomainBook, type DomainBook } from '../../../daemon/pipeline/domains.ts';
+import { createGuests, type Guests } from '../../../daemon/pipeline/guests.ts';
+import {
+  benchCards,
+  type Guest,
+  guest,
+  readGuest,
+  type SimPipeline,
+  simPipeline,
+  treeOf,
+  turns,
+  until,
+} from '../sim-host.ts';
+
+const { bochs, flr } = benchCards;
+const windows = guest('win10', 'a', `${bochs}.0`, `${bochs}.1`);
+const both = guest('win10', 'a', `${bochs}.0`, `${bochs}.1`, `${flr}.0`);
+
+describe('news of libvirt', () => {
+  let sim: SimPipeline;
+  let domains: DomainBook;
+  let guests: Guests;
+  /** What libvirt would give. */
+  let libvirt: Map<string, string>;
+  let before: unknown;
+  beforeEach(async () => {
+    libvirt = new Map([[windows.uuid, windows.xml]]);
+    sim = await simPipeline();
+    domains = createDomainBook(() => {});
+    guests = createGuests({
+      ...sim,
+      domains,
+      config: () => sim.config,
+      readDomain: readGuest,
+      async fetchXml(domain) {
+        const xml = libvirt.get(domain);
+        if (xml === undefined) throw new RevivedError('not-found', `No domain ${domain}.`);
+        return xml;
+      },
+      onCard: () => {},
+    });
+    before = treeOf(sim.kernel.sys);
+  });
+  afterEach(() => sim.close());
+
+  const hook = (one: Guest, operation: string) =>
+    guests.hook({ operation, domain: one.name, extra: '-', xml: one.xml });
+  const news = ({ uuid, name }: Guest, state: string) =>
+    guests.onNews({ kind: 'state', uuid, name, state });
+  /** A device was attached or detached: now the guest has these. */
+  const devices = (...functions: readonly string[]) => {
+    libvirt.set(windows.uuid, guest('win10', 'a', ...functions).xml);
+    guests.onNews({ kind: 'devices', uuid: windows.uuid });
+  };
+  const view = (uuid: string) => domains.all().find((one) => one.uuid === uuid);
+  const leases = () => sim.leases.all().map(({ card, state }) => [card, state]);
+  const jobs = () => sim.jobs.all().map((job) => `${job.operation} ${job.subject}`);
+  const boundByLibvirt = (fn: string) => {
+    sim.kernel.write(sim.at(fn, 'driver_override'), 'vfio-pci');
+    sim.kernel.write(sim.at(fn, 'driver/unbind'), fn);
+    sim.kernel.write(sim.bus('drivers_probe'), fn);
+  };
+
+  test('defined: the domain and its cards are known; undefined: not any more', async () => {
+    guests.onNews({ kind: 'defined', uuid: windows.uuid, name: windows.name });
+    await until(() => view(windows.uuid)?.cards.length === 1);
+    assert.deepEqual(view(windows.uuid), {
+      uuid: windows.uuid,
+      name: 'win10',
+      state: 'shutoff',
+      cards: [bochs],
+    });
+    guests.onNews({ kind: 'undefined', uuid: windows.uuid });
+    assert.equal(view(windows.uuid), undefined);
+  });
+
+  test('a device plugged into a running domain is a card of it', async () => {
+    news(windows, 'running');
+    libvirt.set(windows.uuid, guest('win10', 'a', `${flr}.0`).xml);
+    boundByLibvirt(`${flr}.0`);
+    guests.onNews({ kind: 'devices', uuid: windows.uuid });
+    await until(() => sim.leases.get(flr)?.boundBy === 'libvirt');
+    assert.deepEqual(view(windows.uuid)?.cards, [flr]);
+  });
+
+  test('a domain whose XML cannot be had is known all the same', async () => {
+    libvirt.clear();
+    news(windows, 'running');
+    await until(() => /XML of a domain could not be read, ignoring/.test(sim.logged.join('')));
+    assert.equal(view(windows.uuid)?.state, 'running');
+  });
+
+  describe('a card that is detached from a running guest', () => {
+    beforeEach(async () => {
+      libvirt.set(both.uuid, both.xml);
+      await hook(both, 'prepare');
+      await hook(both, 'started');
+    });
+
+    test('comes home, and the guest keeps its others', async () => {
+      devices(`${flr}.0`);
+      await until(() => sim.leases.get(bochs) === undefined);
+      await sim.idle();
+      assert.deepEqual(leases(), [[flr, 'lent']]);
+      assert.deepEqual(jobs(), ['prepare win10', `return ${bochs}`]);
+      assert.deepEqual(
+        [`${bochs}.0`, `${bochs}.1`, `${flr}.0`].map((fn) => sim.driver(fn)),
+        ['bochs-drm', 'snd_hda_intel', 'vfio-pci'],
+      );
+      assert.deepEqual(view(windows.uuid)?.cards, [flr]);
+      await hook(both, 'release');
+      await sim.idle();
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+    });
+
+    test('in part is with it still', async () => {
+      devices(`${flr}.0`, `${bochs}.1`);
+      await sim.idle();
+      assert.deepEqual(leases(), [
+        [bochs, 'lent'],
+        [flr, 'lent'],
+      ]);
+    });
+
+    test('and that QEMU has open still is lent until it has let go', async () => {
+      const { group } = sim.kernel.device(`${flr}.0`);
+      sim.kernel.hold(4711, 'qemu-system-x86', `${sim.host.paths.dev}/vfio/${group}`);
+      devices(`${bochs}.0`, `${bochs}.1`);
+      await until(() => jobs().length === 2);
+      await sim.idle();
+      assert.match(sim.jobs.all().at(-1)?.error ?? '', /4711/);
+      assert.equal(sim.driver(`${flr}.0`), 'vfio-pci');
+      assert.equal(sim.leases.get(flr)?.state, 'lent');
+      sim.kernel.letGo(4711);
+      devices(`${bochs}.0`, `${bochs}.1`);
+      await until(() => sim.leases.get(flr) === undefined);
+      assert.equal(sim.driver(`${flr}.0`), 'virtio-pci');
+    });
+  });
+
+  test('a start in progress is left alone, whatever libvirt has of the guest by then', async () => {
+    await hook(both, 'prepare');
+    const lent = [
+      [bochs, 'lent'],
+      [flr, 'lent'],
+    ];
+    news(both, 'running');
+    devices(`${bochs}.0`, `${bochs}.1`);
+    await until(() => view(both.uuid)?.cards.length === 1);
+    await turns();
+    await sim.idle();
+    assert.deepEqual(leases(), lent);
+    await hook(both, 'started');
+    devices(`${bochs}.0`, `${bochs}.1`);
+    await until(() => sim.leases.get(flr) === undefined);
+    assert.deepEqual(leases(), [[bochs, 'lent']]);
+  });
+
+  test('a card that libvirt attached and detached is given back by libvirt alone', async () => {
+    news(windows, 'running');
+    boundByLibvirt(`${flr}.0`);
+    devices(`${flr}.0`);
+    await until(() => sim.leases.get(flr)?.boundBy === 'libvirt');
+    sim.kernel.write(sim.at(`${flr}.0`, 'driver_override'), '\n');
+    sim.kernel.write(sim.at(`${flr}.0`, 'driver/unbind'), `${flr}.0`);
+    sim.kernel.write(sim.bus('drivers_probe'), `${flr}.0`);
+    const { length } = sim.kernel.writes;
+    devices();
+    await until(() => sim.leases.get(flr) === undefined);
+    await sim.idle();
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+    const moved = sim.kernel.writes.slice(length).filter(({ path }) => /bind|probe/.test(path));
+    assert.deepEqual(moved, []);
+  });
+});
