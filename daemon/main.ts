@@ -1,10 +1,11 @@
 /** Composition root: builds the parts, wires them, nothing else. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { systemBusAddress } from './bus/address.ts';
-import { connect } from './bus/connection.ts';
+import { type Connection, connect } from './bus/connection.ts';
 import { exportService } from './bus/export.ts';
 import { interfaceXml } from './bus/introspection.ts';
 import { interfaceNames } from './bus/table.ts';
+import { Variant } from './bus/wire.ts';
 import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { asRevivedError, sentence } from './errors.ts';
@@ -170,9 +171,13 @@ async function main(): Promise<void> {
     notify.tell('STOPPING=1');
     libvirt.stop();
     await desk.settle(settleMs);
+    // A host that goes down in order has not died with its cards lent (pipeline/recovery.ts).
+    await journal.append({
+      event: 'daemon',
+      state: (await isShuttingDown(connection)) ? 'stopped' : 'away',
+    });
     exported.close();
     connection.close();
-    await journal.append({ event: 'daemon', state: 'stopped' });
     await journal.close();
     host.kernelLog.close();
     process.exit(0);
@@ -190,6 +195,19 @@ async function main(): Promise<void> {
       'The first check of the cards failed, ignoring',
     );
   });
+}
+
+async function isShuttingDown(connection: Connection): Promise<boolean> {
+  const property = {
+    destination: 'org.freedesktop.systemd1',
+    path: '/org/freedesktop/systemd1',
+    interface: 'org.freedesktop.DBus.Properties',
+    member: 'Get',
+    signature: 'ss',
+    body: ['org.freedesktop.systemd1.Manager', 'SystemState'],
+  };
+  const [state] = await connection.call(property, 1000).catch(() => []); // not known counts as no
+  return state instanceof Variant && state.value === 'stopping';
 }
 
 /** `--introspect DIR`: the interface descriptions, for installation. */

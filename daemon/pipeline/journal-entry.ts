@@ -8,8 +8,8 @@ import type { JobView, StepRecord } from './service.ts';
 import type { Step, UndoData } from './step.ts';
 
 export type JournalEntry =
-  /** started: everything before it is settled. stopped: this end of the daemon was in order. */
-  | { readonly event: 'daemon'; readonly state: 'started' | 'stopped' }
+  /** started: everything before it is settled. stopped: the host shuts down in order. away: only the daemon was ended. */
+  | { readonly event: 'daemon'; readonly state: DaemonState }
   | { readonly event: 'begin' | 'job'; readonly job: JobView }
   | {
       readonly event: StepEvent;
@@ -29,6 +29,7 @@ export type JournalEntry =
   | { readonly event: 'lease'; readonly lease: Lease }
   | { readonly event: 'home'; readonly card: CardAddress };
 
+type DaemonState = 'started' | 'stopped' | 'away';
 const stepEvents = ['intent', 'done', 'failed', 'undo', 'undone', 'undo-failed'] as const;
 type StepEvent = (typeof stepEvents)[number];
 
@@ -46,7 +47,7 @@ export type PastEntry = Stamp &
     | Exclude<JournalEntry, { readonly event: StepEvent | 'daemon' }>
     | {
         readonly event: 'daemon';
-        readonly state: 'started' | 'stopped';
+        readonly state: DaemonState;
         readonly lastJob: number;
       }
     | {
@@ -90,7 +91,7 @@ function read(value: Record<string, unknown>): Unstamped<PastEntry> | undefined 
   const { event, job, card, rung, lease, state, lastJob, index, step } = value;
   switch (event) {
     case 'daemon':
-      return (state === 'started' || state === 'stopped') && isNumber(lastJob)
+      return (state === 'started' || state === 'stopped' || state === 'away') && isNumber(lastJob)
         ? { event, state, lastJob }
         : undefined;
     case 'begin':

@@ -31,10 +31,11 @@ const harmlessSteps: ReadonlySet<string> = new Set(['wait-free', 'wait-closed', 
 /** Judges the past. `now` is microseconds since the epoch. */
 export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: number): Judgement {
   const open = new Map<string, PastEntry>();
-  let isInOrder = false;
+  // How the last daemon ended; of a host that went on without one nothing is known.
+  let end: 'started' | 'stopped' | 'away' = 'started';
   for (const entry of entries) {
     // A boot that has begun: what is carried over from the one before it stays open.
-    if (entry.event === 'daemon') isInOrder = entry.state === 'stopped';
+    if (entry.event === 'daemon') end = entry.state;
     const opening = openingOf(entry);
     if (opening?.open === true) open.set(opening.key, entry);
     else if (opening !== undefined) open.delete(opening.key);
@@ -66,8 +67,8 @@ export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: n
         { card, id: idOf(card), ...rest, kernel: entry.kernel, boot: entry.boot, since: now },
       ];
     }),
-    died: isInOrder ? [] : lentBefore(),
-    endedWell: isInOrder ? lentBefore() : [],
+    died: end === 'started' ? lentBefore() : [],
+    endedWell: end === 'stopped' ? lentBefore() : [],
     leases: here.flatMap((entry) => (entry.event === 'lease' ? [entry.lease] : [])),
   };
 

@@ -33,7 +33,10 @@ export const reviveStep: StepExecutor<'revive'> = {
           onDetail(`rung ${rung}`, 'running', 0, '');
           return;
         }
-        if (record.state !== 'skipped') await journalRung(rung, record.detail);
+        // One that hangs stays open: when only the power switch ends it, it is found at the next boot.
+        if (record.state !== 'skipped' && record.state !== 'stuck') {
+          await journalRung(rung, record.detail);
+        }
         onDetail(`rung ${rung}`, recordStates[record.state], record.ms, record.detail);
       },
     });
