@@ -9,6 +9,7 @@ import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
@@ -37,36 +38,55 @@ async function nodeSuite(name: 'unit' | 'integration'): Promise<readonly Outcome
   return outcomes;
 }
 
+/** Two machines at a time: one alone leaves half of a processor idle. What each prints is shown when it has ended. */
+const machines = 2;
+
 async function labSuite(): Promise<readonly Outcome[]> {
+  const files = filesBelow(join(top, 'test', 'lab', 'scenarios'), '.sh');
+  // Built once, before two machines ask for it.
+  if (files.length > 0) await lab(['build']);
   const outcomes: Outcome[] = [];
-  for (const file of filesBelow(join(top, 'test', 'lab', 'scenarios'), '.sh')) {
-    outcomes.push(await scenario(file));
-  }
+  const waiting = files.values();
+  const worker = async (): Promise<void> => {
+    for (const file of waiting) outcomes.push(await scenario(file));
+  };
+  await Promise.all(Array.from({ length: machines }, worker));
   return outcomes;
 }
 
-/** What a scenario prints goes on to the terminal as it comes; what failed in it is said again at the end. */
-async function scenario(file: string): Promise<Outcome> {
-  const name = relative(top, file);
-  process.stdout.write(`▶ ${name}\n`);
+interface LabRun {
+  readonly status: unknown;
+  readonly lines: readonly string[];
+  readonly seconds: string;
+}
+
+async function lab(args: readonly string[]): Promise<LabRun> {
   const started = performance.now();
-  const child = spawn(join(top, 'test', 'lab', 'lab'), ['run', file], {
+  const child = spawn(join(top, 'test', 'lab', 'lab'), args, {
     cwd: top,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     timeout: scenarioLimitMs,
   });
   const exited = once(child, 'exit');
-  const failed: string[] = [];
-  let last = '';
-  for await (const line of createInterface({ input: child.stdout })) {
-    process.stdout.write(`${line}\n`);
-    if (line.startsWith('not ok ')) failed.push(line);
-    if (/^(not )?ok /.test(line)) last = line;
-  }
+  const lines: string[] = [];
+  const keep = async (input: Readable): Promise<void> => {
+    for await (const line of createInterface({ input })) lines.push(line);
+  };
+  await Promise.all([keep(child.stdout), keep(child.stderr)]);
   const [status] = await exited;
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  return { status, lines, seconds: ((performance.now() - started) / 1000).toFixed(1) };
+}
+
+/** What failed in a scenario is said again at the end. */
+async function scenario(file: string): Promise<Outcome> {
+  const name = relative(top, file);
+  process.stdout.write(`▶ ${name}\n`);
+  const { status, lines, seconds } = await lab(['run', file]);
+  process.stdout.write(`${lines.join('\n')}\n`);
   process.stdout.write(`${status === 0 ? '✔' : '✖'} ${name} (${seconds} s)\n`);
   if (status === 0) return { name, state: 'passed' };
+  const failed = lines.filter((line) => line.startsWith('not ok '));
+  const last = lines.findLast((line) => /^(not )?ok /.test(line)) ?? '';
   const why = failed.length > 0 ? failed.join('; ') : `the last check was "${last}"`;
   return { name, state: 'failed', reason: `in the lab: exit ${status}: ${why}` };
 }
