@@ -2,12 +2,14 @@
  * Plans: ordered lists of steps from what is there and what is asked. Pure: nothing here reads or writes anything, and the
  * same input gives the same plan.
  */
-import type { Config } from '../config/config.ts';
+import type { CardConfig, Config } from '../config/config.ts';
 import { RevivedError } from '../errors.ts';
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
 import { idOf, isBridge, type PciFunction } from '../pci/device.ts';
 import { type Card, companions, type Inventory } from '../pci/inventory.ts';
-import type { RungName } from '../reset/rung.ts';
+import { quirkOf } from '../pci/quirks.ts';
+import type { RungName } from '../pci/rung-name.ts';
+import { rungsAfterGuest } from '../reset/ladder.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
 
@@ -88,7 +90,7 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
       return { step: 'override', args: { card: address, fn, driver: 'vfio-pci' } };
     }),
     ...unbindSteps(card),
-    reviveStep(card, reviveMs, settings?.ladder ?? null, false),
+    reviveStep(card, reviveMs, settings, { order: null, evenIfHealthy: false, afterGuest: false }),
     ...(method === undefined ? [] : methodSteps(card, method)),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
@@ -121,11 +123,10 @@ export function planReturn(
   const card = lease.card;
   const known = cardFromHome(card, lease.home);
   const functions = lease.home.functions.map((fn) => fn.address);
-  const order = reset.order ?? config.cards.get(card)?.ladder ?? null;
   return {
     revive: [
       { step: 'wait-closed', args: { card, functions } },
-      reviveStep(known, reviveMs, order, reset.evenIfHealthy),
+      reviveStep(known, reviveMs, config.cards.get(card), { ...reset, afterGuest: true }),
     ],
     giveBack: [
       ...(config.cards.get(card)?.resetMethod === undefined ? [] : methodSteps(known, 'default')),
@@ -168,10 +169,20 @@ function unbindSteps(card: Card): readonly Step[] {
 function reviveStep(
   known: Card,
   budgetMs: number,
-  order: readonly RungName[] | null,
-  evenIfHealthy: boolean,
+  settings: CardConfig | undefined,
+  asked: {
+    readonly order: readonly RungName[] | null;
+    readonly evenIfHealthy: boolean;
+    readonly afterGuest: boolean;
+  },
 ): Step {
-  return { step: 'revive', args: { card: known.address, known, budgetMs, order, evenIfHealthy } };
+  const { evenIfHealthy } = asked;
+  const order = asked.order ?? settings?.ladder ?? null;
+  const due = asked.afterGuest && !evenIfHealthy ? rungsAfterGuest(quirkOf(known)) : [];
+  const whenHealthy = due.filter((name) => order === null || order.includes(name));
+  const force = settings?.force === true;
+  const args = { card: known.address, known, budgetMs, order, evenIfHealthy, force, whenHealthy };
+  return { step: 'revive', args };
 }
 
 // A stranded card may have left the bus: its lease remembers what it was, and the ladder can bring it back.

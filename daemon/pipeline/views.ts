@@ -4,6 +4,7 @@ import type { CardAddress } from '../pci/address.ts';
 import { deviceDirectory, idOf } from '../pci/device.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, cardName, type Inventory, isInteresting } from '../pci/inventory.ts';
+import { quirkOf } from '../pci/quirks.ts';
 import { ladderFor } from '../reset/ladder.ts';
 import { readResetFacts } from '../reset/rung.ts';
 import { readAttribute } from '../sysfs/read.ts';
@@ -35,6 +36,7 @@ export function cardView(address: CardAddress, sources: CardSources): CardView |
   return {
     address,
     name: cardName(card),
+    family: quirkOf(card).reason,
     functions: card.functions.map((fn) => ({
       address: fn.address,
       id: idOf(fn),
@@ -81,12 +83,14 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
     ...asUnbound,
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
   };
-  return ladderFor(facts, config.cards.get(card.address)?.ladder).map((entry) => ({
-    rung: entry.rung.name,
+  const settings = config.cards.get(card.address);
+  const options = { order: settings?.ladder, force: settings?.force === true };
+  return ladderFor(facts, options).map((entry) => ({
+    rung: entry.name,
     available: entry.available,
     reason: entry.reason,
-    expectedMs: entry.rung.expectedMs,
-    worstMs: entry.rung.worstMs,
+    expectedMs: entry.rung?.expectedMs ?? 0,
+    worstMs: entry.rung?.worstMs ?? 0,
     reaches: entry.reaches,
   }));
 }
