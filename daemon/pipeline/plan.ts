@@ -8,7 +8,7 @@ import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.t
 import { idOf, isBridge, type PciFunction } from '../pci/device.ts';
 import { type Card, companions, type Inventory } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
-import type { RungName } from '../pci/rung-name.ts';
+import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { rungsAfterGuest } from '../reset/ladder.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
@@ -65,6 +65,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
   );
   const movingFunctions = new Set(moving.flatMap((card) => card.functions.map((fn) => fn.address)));
   for (const card of moving) {
+    notes.push(...kernelMethods(card, config.cards.get(card.address)).notes);
     const lease = request.leases.find((one) => one.card === card.address);
     refuseForeignLease(lease, request);
     refuseSharedGroup(request, card, movingFunctions);
@@ -82,7 +83,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
 export function takeSteps(card: Card, config: Config, reviveMs: number): readonly Step[] {
   const { address } = card;
   const settings = config.cards.get(address);
-  const method = settings?.resetMethod;
+  const { methods } = kernelMethods(card, settings);
   const functions = card.functions.map((fn) => fn.address);
   return [
     ...freeSteps(card),
@@ -91,7 +92,7 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
     }),
     ...unbindSteps(card),
     reviveStep(card, reviveMs, settings, { order: null, evenIfHealthy: false, afterGuest: false }),
-    ...(method === undefined ? [] : methodSteps(card, method)),
+    ...(methods === '' ? [] : methodSteps(card, methods)),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
     { step: 'pin-power', args: { card: address, devices: functions } },
@@ -138,6 +139,31 @@ export function planReturn(
       }),
       { step: 'restore-power', args: { card, settings: lease.home.power } },
     ],
+  };
+}
+
+/**
+ * The kernel's own resets at open and close follow reset_method: what the configuration puts there is as dangerous as a rung,
+ * so what the card's family forbids is left out unless it is forced. Empty: reset_method stays as it is.
+ */
+function kernelMethods(
+  card: Card,
+  settings: CardConfig | undefined,
+): { readonly methods: string; readonly notes: readonly string[] } {
+  const { never, family } = quirkOf(card);
+  const named = settings?.resetMethod?.split(' ') ?? [];
+  const harmful = named.filter((name) => isRungName(name) && never.has(name));
+  const force = settings?.force === true;
+  const notes = harmful.map((name) => {
+    const why = isRungName(name) ? never.get(name) : undefined;
+    const done = force
+      ? 'it is forced'
+      : 'it is left out (force: true would write it all the same)';
+    return `reset-method ${name} of card ${card.address} is never right on ${family?.name ?? 'it'} (${why}): ${done}`;
+  });
+  return {
+    methods: named.filter((name) => force || !harmful.includes(name)).join(' '),
+    notes,
   };
 }
 

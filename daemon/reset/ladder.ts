@@ -63,7 +63,7 @@ export function ladderFor(facts: ResetFacts, options: LadderOptions = {}): reado
   const { order } = options;
   const climbed = order ?? quirk.ladder;
   const others = order === undefined ? rungNames.filter((name) => !climbed.includes(name)) : [];
-  const force = order !== undefined && options.force === true;
+  const force = options.force === true;
   return [
     ...climbed.map((name) => assessed(name, facts, quirk, force)),
     ...others.map((name) => {

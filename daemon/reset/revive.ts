@@ -105,7 +105,14 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
       isConfigDead(climb.health),
     );
     const entry = ladderFor(facts, { quirk, order: [name], force: options.force === true })[0];
-    if (entry === undefined || !entry.available) continue;
+    const never = quirk.never.get(name);
+    if (entry === undefined || !entry.available) {
+      if (never !== undefined) {
+        const message = `Rung ${name} is left out although it was asked for: ${entry?.reason ?? never}`;
+        host.log.warn({ card: card.address, rung: name }, message);
+      }
+      continue;
+    }
     if (performance.now() + entry.rung.expectedMs > climb.end)
       return `no time was left for ${name}`;
     options.onRung?.(name);

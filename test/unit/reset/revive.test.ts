@@ -120,6 +120,7 @@ describe('revive', () => {
     const order: readonly RungName[] = ['subordinate'];
     const refused = await climb(polaris, { order });
     assert.deepEqual([refused.names, sim.kernel.resets], [[], []]);
+    assert.match(sim.logged.join(''), /<4>Rung subordinate is left out although .* AMD Polaris 10/);
     const warnings = () => sim.logged.filter((line) => /^<4>Rung subordinate is never/.test(line));
     assert.deepEqual(warnings(), []);
     for (const times of [1, 2]) {
