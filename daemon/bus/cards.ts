@@ -21,6 +21,7 @@ export function bindCard(service: Service): BoundInterface<CardView> {
     {
       Address: (card) => card.address,
       Name: (card) => text(card.name),
+      Family: (card) => text(card.family),
       Functions: (card) => card.functions.map(functionDict),
       Groups: (card) => texts(card.groups),
       Ports: (card) => texts(card.ports),

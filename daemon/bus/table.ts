@@ -131,6 +131,7 @@ export const interfaces = {
     properties: {
       Address: fixedText,
       Name: text,
+      Family: text,
       Functions: dicts,
       Groups: texts,
       Ports: texts,

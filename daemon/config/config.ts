@@ -1,10 +1,12 @@
 /** The configuration as the daemon uses it. With no file at all these defaults hold (invariant 12). */
 import type { CardAddress } from '../pci/address.ts';
-import type { RungName } from '../reset/rung.ts';
+import type { RungName } from '../pci/rung-name.ts';
 
 export interface CardConfig {
   /** Rungs to try, in this order, instead of the whole ladder. */
   readonly ladder?: readonly RungName[];
+  /** Rungs of `ladder` that the card's family forbids are tried all the same. */
+  readonly force?: boolean;
   /** Kernel reset methods for the kernel's own resets, space separated as in reset_method. */
   readonly resetMethod?: string;
 }

@@ -7,8 +7,7 @@ import { RevivedError } from '../errors.ts';
 import { readWhole } from '../host/atomic-file.ts';
 import type { Paths } from '../paths.ts';
 import { type CardAddress, parseCardAddress } from '../pci/address.ts';
-import { isRungName } from '../reset/ladder.ts';
-import type { RungName } from '../reset/rung.ts';
+import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { readNames } from '../sysfs/read.ts';
 import { type CardConfig, type Config, defaultConfig } from './config.ts';
 import type { ConfigFile } from './schema.ts';
@@ -110,12 +109,13 @@ function merge(config: Config, file: ConfigFile): Config {
 function cardConfig(
   cards: ReadonlyMap<CardAddress, CardConfig>,
   address: CardAddress,
-  value: { readonly ladder?: readonly string[]; readonly 'reset-method'?: string },
+  value: NonNullable<ConfigFile['cards']>[string],
 ): CardConfig {
   const ladder: readonly RungName[] | undefined = value.ladder?.filter(isRungName);
   return {
     ...cards.get(address),
     ...(ladder === undefined ? {} : { ladder }),
+    ...(value.force === undefined ? {} : { force: value.force }),
     ...(value['reset-method'] === undefined ? {} : { resetMethod: value['reset-method'] }),
   };
 }

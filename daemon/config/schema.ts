@@ -1,12 +1,19 @@
 /** JSON Schema of revived.yaml. Unknown keys are errors: a typo must not be a silent default. */
-import { rungNames } from '../reset/rung.ts';
+import { rungNames } from '../pci/rung-name.ts';
 
 export interface ConfigFile {
   readonly hook?: { readonly unreachable?: 'allow' | 'refuse' };
   readonly 'holders-seconds'?: number;
   readonly 'prepare-revive-seconds'?: number;
   readonly cards?: Readonly<
-    Record<string, { readonly ladder?: readonly string[]; readonly 'reset-method'?: string }>
+    Record<
+      string,
+      {
+        readonly ladder?: readonly string[];
+        readonly force?: boolean;
+        readonly 'reset-method'?: string;
+      }
+    >
   >;
   readonly domains?: Readonly<Record<string, { readonly managed?: boolean }>>;
 }
@@ -36,6 +43,7 @@ export const schema = {
             uniqueItems: true,
             items: { enum: [...rungNames] },
           },
+          force: { type: 'boolean' },
           'reset-method': { type: 'string', pattern: '^[a-z_]+( [a-z_]+)*$', maxLength: 64 },
         },
       },

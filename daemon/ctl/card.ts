@@ -59,6 +59,7 @@ export function nextStep(card: Card): string | null {
 export function cardLines(card: Card, paint: Paint): string[] {
   const next = nextStep(card);
   const rows: Cell[][] = [
+    ...(card.family === '' ? [] : [['Family', card.family]]),
     ['State', stateCell(card, paint)],
     ['Health', { text: card.health.state, brush: healthBrush(card.health.state, paint) }],
     ...card.health.evidence.map((line) => ['', line]),
@@ -124,7 +125,8 @@ export function healthBrush(state: string, paint: Paint): Brush {
   return state === 'wedged' || state === 'lost' ? paint.red : paint.dim;
 }
 
-function ladderLines(card: Card, paint: Paint): string[] {
+/** The ladder of a card: rungs in their order with time and reach, and those that are left out with the reason. */
+export function ladderLines(card: Card, paint: Paint): string[] {
   if (card.ladder.length === 0) return ['  none: revived knows no way to reset this card'];
   let position = 0;
   return card.ladder.flatMap((rung) => {

@@ -72,6 +72,7 @@ export function decodeCard(path: string, properties: unknown, text: Text): Card 
   return {
     address: read.string('Address') || text(addressOfPath(path) ?? ''),
     name: read.string('Name'),
+    family: read.string('Family'),
     functions: read.list('Functions').map((item) => decodeFunction(item, text)),
     groups: read.strings('Groups'),
     ports: read.strings('Ports'),

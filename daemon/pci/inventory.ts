@@ -92,9 +92,15 @@ export function companions(
   );
 }
 
+/** What a card is there for: its display function, else its USB controller, else the first one. Undefined for an empty card. */
+export function mainFunction(card: Card): PciFunction | undefined {
+  const { functions } = card;
+  return functions.find(isDisplay) ?? functions.find(isUsbController) ?? functions[0];
+}
+
 /** `GPU 1002:731f`: what a person can recognise without a database. */
 export function cardName(card: Card): string {
-  const main = card.functions.find(isDisplay) ?? card.functions[0];
+  const main = mainFunction(card);
   if (main === undefined) return card.address;
   const kind = isDisplay(main) ? 'GPU' : isUsbController(main) ? 'USB controller' : 'device';
   return `${kind} ${idOf(main)}`;

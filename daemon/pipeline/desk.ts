@@ -10,7 +10,7 @@ import { quarantinedReason } from '../host/quarantine.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 import { type Card, type Inventory, isInteresting, readInventory } from '../pci/inventory.ts';
-import { isRungName } from '../reset/ladder.ts';
+import { isRungName } from '../pci/rung-name.ts';
 import { checkCard } from '../reset/verify.ts';
 import { createDomainBook, type DomainNews, type KnownDomain } from './domains.ts';
 import { createGuests, type DomainConfig } from './guests.ts';

@@ -10,7 +10,7 @@ import { createLock, type Lock } from '../host/lock.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
-import type { RungName } from '../reset/rung.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import { checkCard } from '../reset/verify.ts';
 import type { Job, JobBook } from './job.ts';
 import type { Journal } from './journal.ts';

@@ -2,12 +2,14 @@
  * Plans: ordered lists of steps from what is there and what is asked. Pure: nothing here reads or writes anything, and the
  * same input gives the same plan.
  */
-import type { Config } from '../config/config.ts';
+import type { CardConfig, Config } from '../config/config.ts';
 import { RevivedError } from '../errors.ts';
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
 import { idOf, isBridge, type PciFunction } from '../pci/device.ts';
 import { type Card, companions, type Inventory } from '../pci/inventory.ts';
-import type { RungName } from '../reset/rung.ts';
+import { quirkOf } from '../pci/quirks.ts';
+import { isRungName, type RungName } from '../pci/rung-name.ts';
+import { rungsAfterGuest } from '../reset/ladder.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
 
@@ -63,6 +65,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
   );
   const movingFunctions = new Set(moving.flatMap((card) => card.functions.map((fn) => fn.address)));
   for (const card of moving) {
+    notes.push(...kernelMethods(card, config.cards.get(card.address)).notes);
     const lease = request.leases.find((one) => one.card === card.address);
     refuseForeignLease(lease, request);
     refuseSharedGroup(request, card, movingFunctions);
@@ -80,7 +83,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
 export function takeSteps(card: Card, config: Config, reviveMs: number): readonly Step[] {
   const { address } = card;
   const settings = config.cards.get(address);
-  const method = settings?.resetMethod;
+  const { methods } = kernelMethods(card, settings);
   const functions = card.functions.map((fn) => fn.address);
   return [
     ...freeSteps(card),
@@ -88,8 +91,8 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
       return { step: 'override', args: { card: address, fn, driver: 'vfio-pci' } };
     }),
     ...unbindSteps(card),
-    reviveStep(card, reviveMs, settings?.ladder ?? null, false),
-    ...(method === undefined ? [] : methodSteps(card, method)),
+    reviveStep(card, reviveMs, settings, { order: null, evenIfHealthy: false, afterGuest: false }),
+    ...(methods === '' ? [] : methodSteps(card, methods)),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
     { step: 'pin-power', args: { card: address, devices: functions } },
@@ -121,11 +124,10 @@ export function planReturn(
   const card = lease.card;
   const known = cardFromHome(card, lease.home);
   const functions = lease.home.functions.map((fn) => fn.address);
-  const order = reset.order ?? config.cards.get(card)?.ladder ?? null;
   return {
     revive: [
       { step: 'wait-closed', args: { card, functions } },
-      reviveStep(known, reviveMs, order, reset.evenIfHealthy),
+      reviveStep(known, reviveMs, config.cards.get(card), { ...reset, afterGuest: true }),
     ],
     giveBack: [
       ...(config.cards.get(card)?.resetMethod === undefined ? [] : methodSteps(known, 'default')),
@@ -153,6 +155,31 @@ export function mendMethodSteps(
     if (methods === undefined || now === undefined || now === methods) return [];
     return [{ step: 'reset-method', args: { card: lease.card, fn, methods, orDefault: true } }];
   });
+}
+
+/**
+ * The kernel's own resets at open and close follow reset_method: what the configuration puts there is as dangerous as a rung,
+ * so what the card's family forbids is left out unless it is forced. Empty: reset_method stays as it is.
+ */
+function kernelMethods(
+  card: Card,
+  settings: CardConfig | undefined,
+): { readonly methods: string; readonly notes: readonly string[] } {
+  const { never, family } = quirkOf(card);
+  const named = settings?.resetMethod?.split(' ') ?? [];
+  const harmful = named.filter((name) => isRungName(name) && never.has(name));
+  const force = settings?.force === true;
+  const notes = harmful.map((name) => {
+    const why = isRungName(name) ? never.get(name) : undefined;
+    const done = force
+      ? 'it is forced'
+      : 'it is left out (force: true would write it all the same)';
+    return `reset-method ${name} of card ${card.address} is never right on ${family?.name ?? 'it'} (${why}): ${done}`;
+  });
+  return {
+    methods: named.filter((name) => force || !harmful.includes(name)).join(' '),
+    notes,
+  };
 }
 
 function methodSteps(card: Card, methods: string): readonly Step[] {
@@ -184,10 +211,20 @@ function unbindSteps(card: Card): readonly Step[] {
 function reviveStep(
   known: Card,
   budgetMs: number,
-  order: readonly RungName[] | null,
-  evenIfHealthy: boolean,
+  settings: CardConfig | undefined,
+  asked: {
+    readonly order: readonly RungName[] | null;
+    readonly evenIfHealthy: boolean;
+    readonly afterGuest: boolean;
+  },
 ): Step {
-  return { step: 'revive', args: { card: known.address, known, budgetMs, order, evenIfHealthy } };
+  const { evenIfHealthy } = asked;
+  const order = asked.order ?? settings?.ladder ?? null;
+  const due = asked.afterGuest && !evenIfHealthy ? rungsAfterGuest(quirkOf(known)) : [];
+  const whenHealthy = due.filter((name) => order === null || order.includes(name));
+  const force = settings?.force === true;
+  const args = { card: known.address, known, budgetMs, order, evenIfHealthy, force, whenHealthy };
+  return { step: 'revive', args };
 }
 
 // A stranded card may have left the bus: its lease remembers what it was, and the ladder can bring it back.

@@ -36,6 +36,8 @@ export interface RungView {
 
 export interface CardView {
   readonly address: CardAddress;
+  /** The family of the quirk data, or that the data does not know the card; for people. */
+  readonly family: string;
   readonly name: string;
   readonly functions: readonly FunctionView[];
   readonly groups: readonly string[];

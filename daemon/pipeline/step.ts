@@ -5,7 +5,7 @@
 import type { Host } from '../host/host.ts';
 import type { CardAddress, FunctionAddress } from '../pci/address.ts';
 import type { Card } from '../pci/inventory.ts';
-import type { RungName } from '../reset/rung.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import type { PowerSetting } from './lease.ts';
 
 /** JSON only: arguments are written to the journal before the step is done. */
@@ -39,6 +39,10 @@ export interface StepArgs {
     readonly budgetMs: number;
     readonly order: readonly RungName[] | null;
     readonly evenIfHealthy: boolean;
+    /** The configuration forces rungs of `order` that the card's family forbids. */
+    readonly force: boolean;
+    /** Rungs for a healthy card whose family needs a reset after every guest; none where none is due. */
+    readonly whenHealthy: readonly RungName[];
   };
 }
 

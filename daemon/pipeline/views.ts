@@ -4,6 +4,7 @@ import type { CardAddress } from '../pci/address.ts';
 import { deviceDirectory, idOf } from '../pci/device.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, cardName, type Inventory, isInteresting } from '../pci/inventory.ts';
+import { quirkOf } from '../pci/quirks.ts';
 import { ladderFor } from '../reset/ladder.ts';
 import { readResetFacts } from '../reset/rung.ts';
 import { readAttribute } from '../sysfs/read.ts';
@@ -37,6 +38,7 @@ export function cardView(address: CardAddress, sources: CardSources): CardView |
   return {
     address,
     name: cardName(card),
+    family: quirkOf(card).reason,
     functions: card.functions.map((fn) => ({
       address: fn.address,
       id: idOf(fn),
@@ -83,14 +85,16 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
     ...asUnbound,
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
   };
-  return ladderFor(facts, config.cards.get(card.address)?.ladder).map((entry) => {
-    const against = entry.available ? sources.against(card.address, entry.rung.name) : undefined;
+  const settings = config.cards.get(card.address);
+  const options = { order: settings?.ladder, force: settings?.force === true };
+  return ladderFor(facts, options).map((entry) => {
+    const against = entry.available ? sources.against(card.address, entry.name) : undefined;
     return {
-      rung: entry.rung.name,
+      rung: entry.name,
       available: entry.available && against === undefined,
       reason: against ?? entry.reason,
-      expectedMs: entry.rung.expectedMs,
-      worstMs: entry.rung.worstMs,
+      expectedMs: entry.rung?.expectedMs ?? 0,
+      worstMs: entry.rung?.worstMs ?? 0,
       reaches: entry.reaches,
     };
   });

@@ -1,6 +1,11 @@
-/** The ladder of a card: all rungs in their order, each with whether it can be done here and now. Pure. */
+/**
+ * The ladder of a card: the rungs of its family in their order, each with whether it can be done here and now, and the rest
+ * of the closed list with the reason why it is left out. Pure.
+ */
 import type { FunctionAddress } from '../pci/address.ts';
-import { type ResetFacts, type Rung, type RungName, rungNames } from './rung.ts';
+import { type Quirk, quirkOf } from '../pci/quirks.ts';
+import { type RungName, rungNames } from '../pci/rung-name.ts';
+import type { ExecutableRung, ResetFacts, Rung } from './rung.ts';
 import { acpi } from './rungs/acpi.ts';
 import { afFlr } from './rungs/af-flr.ts';
 import { bus } from './rungs/bus.ts';
@@ -21,31 +26,96 @@ export const rungs = {
   subordinate,
   'remove-rescan': removeRescan,
   'slot-power': slotPower,
-} satisfies { readonly [Name in RungName]: Rung };
+} satisfies { readonly [Name in ExecutableRung]: Rung };
 
-export interface LadderEntry {
-  readonly rung: Rung;
-  readonly available: boolean;
+interface Entry {
+  readonly name: RungName;
   /** Why it is left out, or what it does. */
   readonly reason: string;
   readonly reaches: readonly FunctionAddress[];
 }
 
-/** True for the name of a rung. */
-export function isRungName(text: string): text is RungName {
-  return rungNames.some((name) => name === text);
+export type LadderEntry =
+  | (Entry & {
+      readonly available: true;
+      readonly rung: Rung;
+      /** What it does to cards of this family, where that forbids it and the configuration forces it; else undefined. */
+      readonly forced: string | undefined;
+    })
+  /** `rung`: undefined where this version has none of that name. */
+  | (Entry & { readonly available: false; readonly rung: Rung | undefined });
+
+export interface LadderOptions {
+  /** What is known of the card; default: what the quirk data says of it. */
+  readonly quirk?: Quirk;
+  /** Rungs in the order of the configuration or of a request, instead of the family's. Others are not listed. */
+  readonly order?: readonly RungName[] | undefined;
+  /** The configuration of the card says `force`: rungs of `order` that its family forbids are tried all the same. */
+  readonly force?: boolean;
 }
 
-/** All rungs for these facts, in `order` (default: mild to drastic). Rungs that `order` leaves out are not tried. */
-export function ladderFor(
-  facts: ResetFacts,
-  order: readonly RungName[] = rungNames,
-): readonly LadderEntry[] {
-  return order.map((name) => {
-    const rung = rungs[name];
-    const assessment = rung.assess(facts);
-    return assessment.available
-      ? { rung, available: true, reason: rung.does, reaches: assessment.reaches }
-      : { rung, available: false, reason: assessment.reason, reaches: [] };
-  });
+/**
+ * All rungs for these facts: those of the order (default: of the card's family) first, as they are tried, then those that
+ * are left out. What a family forbids is available only where `order` names it and `force` is set.
+ */
+export function ladderFor(facts: ResetFacts, options: LadderOptions = {}): readonly LadderEntry[] {
+  const quirk = options.quirk ?? quirkOf(facts.card);
+  const { order } = options;
+  const climbed = order ?? quirk.ladder;
+  const others = order === undefined ? rungNames.filter((name) => !climbed.includes(name)) : [];
+  const force = options.force === true;
+  return [
+    ...climbed.map((name) => assessed(name, facts, quirk, force)),
+    ...others.map((name) => {
+      const reason =
+        quirk.never.get(name) === undefined
+          ? `it is not in the ${quirk.family === undefined ? 'default ladder' : `ladder of ${quirk.family.name}`}`
+          : forbidden(name, quirk);
+      return leftOut(name, reason);
+    }),
+  ];
+}
+
+/**
+ * Rungs that a card may go through although it is healthy, because a reset is due after every guest: those that reset the
+ * card alone, by a procedure made for it. Empty where its family asks for no such reset.
+ */
+export function rungsAfterGuest(quirk: Quirk): readonly RungName[] {
+  return quirk.resetAfter === 'every-guest'
+    ? quirk.ladder.filter((name) => harmless.has(name))
+    : [];
+}
+
+/** What neither takes the device node away nor reaches a bus, and is no mere power state (facts/kernel.md 2). */
+const harmless: ReadonlySet<RungName> = new Set(['device_specific', 'flr', 'af_flr', 'acpi']);
+
+function assessed(name: RungName, facts: ResetFacts, quirk: Quirk, force: boolean): LadderEntry {
+  const never = quirk.never.get(name);
+  if (never !== undefined && !force) {
+    // The family's own ladder has no such rung: somebody named it.
+    const anyway = 'force: true for this card in the configuration would try it all the same';
+    return leftOut(name, `${forbidden(name, quirk)} (${anyway})`);
+  }
+  const rung = executable(name);
+  if (rung === undefined) return leftOut(name, 'this version of revived cannot do it');
+  const assessment = rung.assess(facts);
+  if (!assessment.available) return leftOut(name, assessment.reason);
+  const { reaches } = assessment;
+  const reason =
+    never === undefined
+      ? rung.does
+      : `${rung.does}; forced by the configuration, although ${never}`;
+  return { name, rung, available: true, reason, reaches, forced: never };
+}
+
+function leftOut(name: RungName, reason: string): LadderEntry {
+  return { name, rung: executable(name), available: false, reason, reaches: [] };
+}
+
+function forbidden(name: RungName, quirk: Quirk): string {
+  return `never on ${quirk.family?.name ?? 'this card'}: ${quirk.never.get(name) ?? ''}`;
+}
+
+function executable(name: RungName): Rung | undefined {
+  return Object.values(rungs).find((rung) => rung.name === name);
 }

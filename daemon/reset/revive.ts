@@ -9,8 +9,10 @@ import { quarantinedReason } from '../host/quarantine.ts';
 import { riskIn } from '../host/risk.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
+import { type Quirk, quirkOf } from '../pci/quirks.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import { ladderFor } from './ladder.ts';
-import { type RungName, readResetFacts, rungNames } from './rung.ts';
+import { readResetFacts } from './rung.ts';
 import { checkCard } from './verify.ts';
 
 interface RungRecord {
@@ -25,8 +27,12 @@ interface RungRecord {
 export interface ReviveOptions {
   /** Time for all rungs together, in milliseconds; a rung that usually takes longer than what is left is not begun. */
   readonly budgetMs: number;
-  /** Rungs to try, in order; default: the whole ladder. */
+  /** Rungs to try, in order; default: the ladder of the card's family. */
   readonly order?: readonly RungName[];
+  /** Rungs of `order` that the family forbids are tried all the same; each time the log says so. */
+  readonly force?: boolean;
+  /** Rungs to go through although the card is healthy, because a reset is due; where none of them works it stays as it is. */
+  readonly whenHealthy?: readonly RungName[];
   /** Climb although the card is healthy: somebody asked for a reset. */
   readonly evenIfHealthy?: boolean;
   readonly signal?: AbortSignal;
@@ -40,6 +46,22 @@ export interface Revival {
   readonly rungs: readonly RungRecord[];
   /** Why the ladder ended without a healthy card; undefined when it is healthy (or unknown and untouched). */
   readonly gaveUp: string | undefined;
+  /** Why the reset that was due on a healthy card was not done; undefined when it was done, or none was due. */
+  readonly notReset: string | undefined;
+}
+
+/** What one climb knows and adds to. */
+interface Climb {
+  readonly host: Host;
+  readonly card: Card;
+  readonly quirk: Quirk;
+  readonly options: ReviveOptions;
+  /** When the budget ends, on the clock of performance.now(). */
+  readonly end: number;
+  readonly records: RungRecord[];
+  /** Where the kernel log was when it began. */
+  readonly firstCursor: number;
+  health: Health;
 }
 
 /** Rungs under the kernel's one lock for removals and rescans (pci_rescan_remove_lock; invariant 11). */
@@ -51,27 +73,57 @@ const maxLogLines = 6;
 /** Checks and, where it is due, revives. The card must be unbound from host drivers and nobody may have it open. */
 export async function revive(host: Host, card: Card, options: ReviveOptions): Promise<Revival> {
   const before = await checkCard(host, card);
-  const due =
-    options.evenIfHealthy === true || !(before.state === 'healthy' || before.state === 'unknown');
-  if (!due) return { before, after: before, rungs: [], gaveUp: undefined };
-  const end = performance.now() + options.budgetMs;
-  const records: RungRecord[] = [];
-  const firstCursor = host.kernelLog.cursor();
-  let health = before;
-  for (const name of options.order ?? rungNames) {
+  const climb: Climb = {
+    host,
+    card,
+    quirk: quirkOf(card),
+    options,
+    end: performance.now() + options.budgetMs,
+    records: [],
+    health: before,
+    firstCursor: host.kernelLog.cursor(),
+  };
+  const ended = (gaveUp: string | undefined, notReset?: string): Revival => {
+    return { before, after: climb.health, rungs: climb.records, gaveUp, notReset };
+  };
+  const ladder = options.order ?? climb.quirk.ladder;
+  const whenHealthy = options.whenHealthy ?? [];
+  if (options.evenIfHealthy === true) return ended(await climbRungs(climb, ladder));
+  if (before.state === 'healthy' && whenHealthy.length > 0) {
+    const notReset = await climbRungs(climb, whenHealthy);
+    if (isFit(climb.health)) return ended(undefined, notReset);
+  }
+  return ended(isFit(climb.health) ? undefined : await climbRungs(climb, ladder));
+}
+
+function isFit(health: Health): boolean {
+  return health.state === 'healthy' || health.state === 'unknown';
+}
+
+/** Tries the rungs until one heals the card. Undefined when one did; else why none did. */
+async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<string | undefined> {
+  const { host, card, quirk, options, records } = climb;
+  const first = records.length;
+  for (const name of names) {
     const against = obstacle(host, card, options.signal);
-    if (against !== undefined) return { before, after: health, rungs: records, gaveUp: against };
+    if (against !== undefined) return against;
     const facts = readResetFacts(
       host.paths.sys,
       card,
       readInventory(host.paths.sys),
-      isConfigDead(health),
+      isConfigDead(climb.health),
     );
-    const entry = ladderFor(facts, [name])[0];
-    if (entry === undefined || !entry.available) continue;
-    if (performance.now() + entry.rung.expectedMs > end) {
-      return { before, after: health, rungs: records, gaveUp: `no time was left for ${name}` };
+    const entry = ladderFor(facts, { quirk, order: [name], force: options.force === true })[0];
+    const never = quirk.never.get(name);
+    if (entry === undefined || !entry.available) {
+      if (never !== undefined) {
+        const message = `Rung ${name} is left out although it was asked for: ${entry?.reason ?? never}`;
+        host.log.warn({ card: card.address, rung: name }, message);
+      }
+      continue;
     }
+    if (performance.now() + entry.rung.expectedMs > climb.end)
+      return `no time was left for ${name}`;
     const skipped = forbidden(host, card, name);
     if (skipped !== undefined) {
       const record: RungRecord = { rung: name, state: 'skipped', ms: 0, detail: skipped };
@@ -79,18 +131,25 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
       await options.onRung?.(name, record);
       continue;
     }
+    if (entry.forced !== undefined) {
+      host.log.warn(
+        { card: card.address, rung: name },
+        `Rung ${name} is never right on this card (${entry.forced}), but its configuration forces it`,
+      );
+    }
     await options.onRung?.(name);
     const cursor = host.kernelLog.cursor();
     const start = performance.now();
-    const wasHealthy = health.state === 'healthy';
+    const wasHealthy = climb.health.state === 'healthy';
     const answer = await entry.rung.run(facts, host);
     // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
     if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
-    health =
+    climb.health =
       answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card);
     // Of a card that was healthy before, only the kernel's answer tells that nothing was reset.
-    const healed = health.state === 'healthy' && !(wasHealthy && answer.state === 'error');
+    const healed = climb.health.state === 'healthy' && !(wasHealthy && answer.state === 'error');
     const needles = [...card.functions.map((fn) => fn.address), ...card.ports];
+    const log = host.kernelLog.since(cursor, needles, maxLogLines);
     const record: RungRecord = {
       rung: name,
       state:
@@ -102,28 +161,24 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
               ? 'error'
               : 'not-healed',
       ms: Math.round(performance.now() - start),
-      detail: detailOf(answer.said, health, host.kernelLog.since(cursor, needles, maxLogLines)),
+      detail: detailOf(answer.said, climb.health, log),
     };
     records.push(record);
     await options.onRung?.(name, record);
-    const risk = riskIn(host.kernelLog.since(firstCursor, [''], maxRiskLines));
+    const risk = riskIn(host.kernelLog.since(climb.firstCursor, [''], maxRiskLines));
     if (risk !== undefined) await host.risk.mark(`during ${name} of card ${card.address}: ${risk}`);
-    if (answer.state === 'stuck') {
-      return { before, after: health, rungs: records, gaveUp: `${name} hangs in the kernel` };
-    }
-    if (healed) return { before, after: health, rungs: records, gaveUp: undefined };
+    if (answer.state === 'stuck') return `${name} hangs in the kernel`;
+    if (healed) return undefined;
   }
   const tried = records
+    .slice(first)
     .filter((record) => record.state !== 'skipped')
     .map((record) => record.rung)
     .join(', ');
-  const gaveUp =
-    tried === ''
-      ? 'no rung of the ladder can be done on this card here and now'
-      : health.state === 'healthy'
-        ? `tried ${tried}, but the kernel could not do it`
-        : `tried ${tried}; the card is still ${health.state}`;
-  return { before, after: health, rungs: records, gaveUp };
+  if (tried === '') return 'no rung of the ladder can be done on this card here and now';
+  return climb.health.state === 'healthy'
+    ? `tried ${tried}, but the kernel could not do it`
+    : `tried ${tried}; the card is still ${climb.health.state}`;
 }
 
 // What forbids the next rung whatever it is.

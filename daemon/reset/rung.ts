@@ -1,24 +1,20 @@
-/** What a rung is, and the facts that rungs are judged by. A new rung is one file in rungs/ and one line in ladder.ts. */
+/**
+ * What a rung is, and the facts that rungs are judged by. A new rung is one file in rungs/ and one line in ladder.ts; the
+ * names are in pci/rung-name.ts.
+ */
 
 import type { Host } from '../host/host.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { deviceDirectory, isBridge } from '../pci/device.ts';
 import type { Card, Inventory } from '../pci/inventory.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import { present, readAttribute, readNames } from '../sysfs/read.ts';
 
-/** Names of the design, in the order in which they are tried when nothing else is known: mild to drastic. */
-export const rungNames = [
-  'device_specific',
-  'flr',
-  'af_flr',
-  'acpi',
-  'pm',
-  'bus',
-  'subordinate',
-  'remove-rescan',
-  'slot-power',
-] as const;
-export type RungName = (typeof rungNames)[number];
+/** Rungs that this version can carry out. */
+export type ExecutableRung = Exclude<
+  RungName,
+  'cxl_bus' | 'amdgpu' | 'd3cold' | 'suspend' | 'reboot-host'
+>;
 
 export interface PortFacts {
   readonly address: FunctionAddress;
@@ -55,7 +51,7 @@ export type RungAnswer =
   | { readonly state: 'stuck'; readonly said: string; readonly pid: number };
 
 export interface Rung {
-  readonly name: RungName;
+  readonly name: ExecutableRung;
   /** One clause for people: "resets the bus below the port, with all functions of the card". */
   readonly does: string;
   /** Usual and longest time in milliseconds (facts/kernel.md 9.3; a dead function with a PM capability: 70 s). */

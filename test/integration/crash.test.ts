@@ -10,11 +10,11 @@ import { after, describe, mock, test } from 'node:test';
 import { defaultConfig } from '../../daemon/config/config.ts';
 import { RevivedError } from '../../daemon/errors.ts';
 import type { Host } from '../../daemon/host/host.ts';
+import type { RungName } from '../../daemon/pci/rung-name.ts';
 import { createDesk, type Desk } from '../../daemon/pipeline/desk.ts';
 import { openJournal } from '../../daemon/pipeline/journal.ts';
 import { openLeases } from '../../daemon/pipeline/lease.ts';
 import { executors } from '../../daemon/pipeline/steps/index.ts';
-import type { RungName } from '../../daemon/reset/rung.ts';
 import { SimKernel } from '../sim/kernel.ts';
 import {
   benchCards,

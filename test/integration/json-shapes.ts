@@ -25,6 +25,7 @@ const rung: Shape = {
 const card: Shape = {
   address: 'text',
   name: 'text',
+  family: 'text',
   functions: [cardFunction],
   groups: ['text'],
   ports: ['text'],
@@ -84,6 +85,7 @@ export const shapes = {
     refusal: 'text or null',
     notes: ['text'],
     steps: [planStep],
+    ladders: [{ card: 'text', family: 'text', ladder: [rung] }],
   },
   status: { manager, cards: [card], domains: [domain], jobs: [job] },
   list: { cards: [card], domains: [domain] },

@@ -51,6 +51,7 @@ export function sampleCard(address = card('0000:0b:00')): CardView {
   return {
     address,
     name: 'Navi 10 [Radeon RX 5700]',
+    family: 'AMD Navi 10 (high confidence)',
     functions: [
       {
         address: fn(`${address}.0`),

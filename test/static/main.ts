@@ -6,6 +6,7 @@ import { forbiddenRule } from './forbidden.ts';
 import { layersRule } from './layers.ts';
 import { lengthRule } from './length.ts';
 import { polkitRule } from './polkit.ts';
+import { quirksRule } from './quirks.ts';
 import { topLevelRule } from './top-level.ts';
 import { readTree } from './tree.ts';
 
@@ -17,6 +18,7 @@ const complaints = [
   layersRule,
   lengthRule,
   polkitRule,
+  quirksRule,
   topLevelRule,
 ].flatMap((rule) => rule(tree));
 for (const complaint of complaints) process.stdout.write(`${complaint}\n`);

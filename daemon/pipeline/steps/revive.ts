@@ -12,20 +12,26 @@ const recordStates = {
 } as const;
 
 export const reviveStep: StepExecutor<'revive'> = {
-  describe: ({ evenIfHealthy, order }) => ({
-    detail: `${evenIfHealthy ? 'reset the card' : 'check the card, and revive it if it is dead'}${order === null ? '' : ` (${order.join(', ')})`}`,
+  describe: ({ evenIfHealthy, order, whenHealthy }) => ({
+    detail: `${
+      evenIfHealthy
+        ? 'reset the card'
+        : whenHealthy.length === 0
+          ? 'check the card, and revive it if it is dead'
+          : `check the card, reset it after its guest where one of ${whenHealthy.join(', ')} can, and revive it if it is dead`
+    }${order === null ? '' : ` (${order.join(', ')})`}`,
     undo: '',
     expectedMs: 60,
   }),
   survey: () => ({}),
-  async run(
-    { known, budgetMs, order, evenIfHealthy, card },
-    { host, signal, onDetail, journalRung },
-  ) {
+  async run(args, { host, signal, onDetail, journalRung }) {
+    const { known, budgetMs, order, evenIfHealthy, force, whenHealthy, card } = args;
     const revival = await revive(host, known, {
       budgetMs,
       ...(order === null ? {} : { order }),
       evenIfHealthy,
+      force,
+      whenHealthy,
       signal,
       async onRung(rung, record) {
         if (record === undefined) {
@@ -52,8 +58,12 @@ export const reviveStep: StepExecutor<'revive'> = {
         `See revivectl show ${card}; a host reboot is what is left if no rung helps.`,
       );
     }
-    if (rungs.length === 0) return `${after.state}: ${evidence}`;
-    return `${revival.before.state} before (${revival.before.evidence.join('; ')}), ${after.state} after ${rungs.at(-1)?.rung}: ${evidence}`;
+    const due =
+      revival.notReset === undefined
+        ? ''
+        : `; a reset after every guest is due on cards of this family, but ${revival.notReset}`;
+    if (rungs.length === 0) return `${after.state}: ${evidence}${due}`;
+    return `${revival.before.state} before (${revival.before.evidence.join('; ')}), ${after.state} after ${rungs.at(-1)?.rung}: ${evidence}${due}`;
   },
   undo: async () => {},
 };

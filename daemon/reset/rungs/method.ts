@@ -7,11 +7,11 @@ import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
 import { readAttribute } from '../../sysfs/read.ts';
-import type { Assessment, ResetFacts, Rung, RungAnswer, RungName } from '../rung.ts';
+import type { Assessment, ExecutableRung, ResetFacts, Rung, RungAnswer } from '../rung.ts';
 import { hostDriven } from '../rung.ts';
 
 interface MethodRung {
-  readonly name: RungName & string;
+  readonly name: ExecutableRung;
   readonly does: string;
   readonly expectedMs: number;
   readonly worstMs: number;

@@ -36,7 +36,14 @@ const handlers: Handlers<'org.revived1.Card', View> = {
   Check: async () => ['healthy', []],
 };
 const cardGetters = {
-  ...{ Address: () => '', Name: () => '', State: () => '', Health: () => '', Domain: () => '' },
+  ...{
+    Address: () => '',
+    Name: () => '',
+    Family: () => '',
+    State: () => '',
+    Health: () => '',
+    Domain: () => '',
+  },
   ...{ Functions: () => [], Groups: () => [], Ports: () => [], HealthEvidence: () => [] },
   ...{ BootVga: () => true, Interesting: () => true, LeasedSince: () => 1n, Ladder: () => [] },
   Job: () => '/',

@@ -22,7 +22,7 @@ test('no file at all gives the defaults', async () => {
 test('later files win, key by key', async () => {
   const paths = directories({
     'lib/10.yaml': 'hook: {unreachable: refuse}\nholders-seconds: 1\n',
-    'etc/revived.yaml': 'holders-seconds: 2\ncards:\n  "0b:00": {ladder: [bus]}\n',
+    'etc/revived.yaml': 'holders-seconds: 2\ncards:\n  "0b:00": {ladder: [bus], force: true}\n',
     'etc/conf.d/20.yaml':
       'cards:\n  "0000:0b:00": {reset-method: "flr bus"}\ndomains:\n  win: {managed: false}\n',
   });
@@ -31,7 +31,11 @@ test('later files win, key by key', async () => {
   assert.equal(config.holdersSeconds, 2);
   const card = parseCardAddress('0b:00');
   assert.ok(card !== undefined);
-  assert.deepEqual(config.cards.get(card), { ladder: ['bus'], resetMethod: 'flr bus' });
+  assert.deepEqual(config.cards.get(card), {
+    ladder: ['bus'],
+    force: true,
+    resetMethod: 'flr bus',
+  });
   assert.deepEqual([...config.unmanagedDomains], ['win']);
 });
 
@@ -52,6 +56,7 @@ const wrong: readonly (readonly [string, string, RegExp])[] = [
     'cards:\n  "0b:00":\n    ladder: [magic]\n',
     /revived\.yaml:3: cards\..*ladder/,
   ],
+  ['a force that is no truth', 'cards:\n  "0b:00": {force: maybe}\n', /force must be boolean/],
   [
     'a number out of range',
     'prepare-revive-seconds: 100000\n',

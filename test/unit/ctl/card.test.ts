@@ -56,6 +56,7 @@ test('the next step', () => {
 test('everything about a card', () => {
   assert.deepEqual(cardLines(ill, paint), [
     '0000:01:00  TU104',
+    '  Family    NVIDIA Turing (medium confidence)',
     '  State     stranded',
     '  Health    wedged',
     '            0000:01:00.0: vendor reads as ffff',

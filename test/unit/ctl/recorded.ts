@@ -17,6 +17,7 @@ export const hostileShown = 'a"b\\u001b]0;x\\u0007\\u000a\\u009b2J\\u202egpj';
 export const lentCard = {
   Address: '0000:0b:00',
   Name: 'Navi 10 [Radeon RX 5700]',
+  Family: 'AMD Navi 10 (high confidence)',
   Functions: [
     { Address: '0000:0b:00.0', Id: '1002:731f', Class: '030000', Driver: 'vfio-pci', Group: '27' },
     { Address: '0000:0b:00.1', Id: '1002:ab38', Class: '040300', Driver: '', Group: '' },
@@ -38,6 +39,7 @@ export const illCard = {
   ...lentCard,
   Address: '0000:01:00',
   Name: 'TU104',
+  Family: 'NVIDIA Turing (medium confidence)',
   Functions: [
     { Address: '0000:01:00.0', Id: '10de:1e87', Class: '030000', Driver: '', Group: '13' },
   ],

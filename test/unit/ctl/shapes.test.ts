@@ -51,6 +51,7 @@ test('a card is decoded key for key', () => {
   const view: Card = {
     address: '0000:0b:00',
     name: 'Navi 10 [Radeon RX 5700]',
+    family: 'AMD Navi 10 (high confidence)',
     functions: [
       {
         address: '0000:0b:00.0',

@@ -5,8 +5,10 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import type { CardAddress } from '../../../daemon/pci/address.ts';
-import type { RungName } from '../../../daemon/reset/rung.ts';
+import type { RungName } from '../../../daemon/pci/rung-name.ts';
+import { machine } from '../../sim/machine.ts';
 import type { Healer } from '../../sim/state.ts';
+import { card as cardAt } from '../inventory-of.ts';
 import {
   benchCards,
   benchMachine,
@@ -104,6 +106,35 @@ describe('handover', () => {
       assert.equal(sim.health.get(card)?.state, 'healthy');
     });
   }
+
+  describe('a family that needs a reset after every guest', () => {
+    const navi = cardAt('0000:01:00');
+    const withNavi = async (deviceSpecific: boolean) => {
+      await sim.close();
+      const host = ['pcieport', 'amdgpu', 'snd_hda_intel', 'vfio-pci'];
+      const functions = [{ model: 'navi10', deviceSpecific }, { model: 'navi10-audio' }] as const;
+      const ports = [{ functions }];
+      sim = await simPipeline({ machine: machine({ rootDevices: [], drivers: host, ports }) });
+      await take(navi);
+      assert.deepEqual(rungsOf(lastJob()), [], 'a healthy card is handed over as it is');
+      await giveBack(navi);
+      assert.deepEqual(onDisk(), []);
+      assert.deepEqual(drivers(navi), ['amdgpu', 'snd_hda_intel']);
+      return lastJob()?.steps.find((step) => step.name.startsWith('revive'))?.detail ?? '';
+    };
+
+    test('gets it on a healthy card', async () => {
+      const detail = await withNavi(true);
+      assert.deepEqual(rungsOf(lastJob()), [['device_specific', 'done']]);
+      assert.match(detail, /^healthy before .*, healthy after device_specific/);
+    });
+
+    test('comes home without it where nobody can do it, and the journal says why', async () => {
+      const detail = await withNavi(false);
+      assert.deepEqual([rungsOf(lastJob()), lastJob()?.state], [[], 'done']);
+      assert.match(detail, /; a reset after every guest is due .*, but no rung of the ladder/);
+    });
+  });
 
   test('rc 0 of a reset on a dead card is seen through', async () => {
     sim.kernel.die(bochs, { healsBy: ['remove-rescan'] });

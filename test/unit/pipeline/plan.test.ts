@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import type { RevivedError } from '../../../daemon/errors.ts';
+import type { RungName } from '../../../daemon/pci/rung-name.ts';
 import type { Lease } from '../../../daemon/pipeline/lease.ts';
 import { type PrepareRequest, planPrepare, planReturn } from '../../../daemon/pipeline/plan.ts';
 import { stepTitle } from '../../../daemon/pipeline/step.ts';
@@ -177,11 +178,55 @@ test('virtual functions are left to libvirt', () => {
 test('a configured reset method is chosen before vfio-pci binds, on the first function', () => {
   const config = {
     ...defaultConfig,
-    cards: new Map([[card('0000:0b:00'), { resetMethod: 'bus' }]]),
+    cards: new Map([[card('0000:0b:00'), { resetMethod: 'device_specific' }]]),
   };
   const list = titles({ config });
   assert.ok(list.indexOf('reset-method 0000:0b:00.0') < list.indexOf('bind-vfio 0000:0b:00.0'));
   assert.equal(list.includes('reset-method 0000:0b:00.1'), false);
+});
+
+test('a configured reset method that the family forbids is not written without force, and noted each time', () => {
+  const of = (resetMethod: string, force: boolean) => {
+    const cards = new Map([[card('0000:0b:00'), { resetMethod, force }]]);
+    const { cards: planned, notes } = planPrepare(request({ config: { ...defaultConfig, cards } }));
+    const steps = planned.flatMap((one) => one.steps);
+    const written = steps.flatMap((one) => (one.step === 'reset-method' ? one.args.methods : []));
+    return { written, notes: notes.filter((note) => note.startsWith('reset-method')) };
+  };
+  assert.deepEqual(of('bus', false).written, []);
+  assert.deepEqual(of('device_specific bus', false).written, ['device_specific']);
+  const [left] = of('bus', false).notes;
+  assert.match(
+    left ?? '',
+    /bus of card 0000:0b:00 is never right on AMD Navi 10 .*: it is left out/,
+  );
+  const forced = of('bus', true);
+  assert.deepEqual(forced.written, ['bus']);
+  assert.match(forced.notes[0] ?? '', /it is forced$/);
+  assert.deepEqual(of('device_specific', false).notes, []);
+});
+
+test('a reset after every guest: on the return alone, and only rungs that the configuration allows', () => {
+  const gentle = (ladder?: readonly RungName[], lease = gpuLease, evenIfHealthy = false) => {
+    const settings = ladder === undefined ? {} : { ladder };
+    const config = { ...defaultConfig, cards: new Map([[gpuLease.card, settings]]) };
+    const { revive } = planReturn(lease, config, 1000, { order: null, evenIfHealthy });
+    return revive.flatMap((one) => (one.step === 'revive' ? one.args.whenHealthy : []));
+  };
+  assert.deepEqual(gentle(), ['device_specific', 'acpi']);
+  assert.deepEqual(gentle(['remove-rescan', 'acpi']), ['acpi']);
+  assert.deepEqual(
+    gentle(undefined, gpuLease, true),
+    [],
+    'a reset that was asked for is that reset',
+  );
+  const [first, ...others] = gpuLease.home.functions;
+  assert.ok(first !== undefined);
+  const other = { ...gpuLease.home, functions: [{ ...first, id: '1002:73bf' }, ...others] };
+  assert.deepEqual(gentle(undefined, { ...gpuLease, home: other }), []);
+  const [taken] = planPrepare(request()).cards;
+  const revive = taken?.steps.find((one) => one.step === 'revive');
+  assert.deepEqual(revive?.step === 'revive' && revive.args.whenHealthy, []);
 });
 
 test('a return: wait, revive; then home drivers, overrides last but one, power last', () => {

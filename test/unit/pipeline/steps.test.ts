@@ -338,7 +338,8 @@ describe('steps', () => {
 
   test('revive tells what it saw before and after', async () => {
     const known = sim.card(card);
-    const args = { card, known, budgetMs: 1e6, order: null, evenIfHealthy: false };
+    const never = { evenIfHealthy: false, force: false, whenHealthy: [] };
+    const args = { card, known, budgetMs: 1e6, order: null, ...never };
     assert.match(await executors.revive.run(args, context), /^healthy: 0000:01:00\.0: answers as/);
     for (const one of [audio, fn]) await executors.unbind.run({ card, fn: one }, context);
     sim.kernel.die(card, { healsBy: ['remove-rescan'] });

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ladderFor, rungs } from '../../../daemon/reset/ladder.ts';
-import { type ResetFacts, rungNames } from '../../../daemon/reset/rung.ts';
+import { quirkOf } from '../../../daemon/pci/quirks.ts';
+import { rungNames } from '../../../daemon/pci/rung-name.ts';
+import { ladderFor, rungs, rungsAfterGuest } from '../../../daemon/reset/ladder.ts';
+import type { ResetFacts } from '../../../daemon/reset/rung.ts';
 import { card, desktop, fn, inventoryOf } from '../inventory-of.ts';
 
-const gpu =
-  inventoryOf(desktop).cards.get(card('0000:0b:00')) ?? assert.fail('the desktop has this card');
+/** A card of the desktop under other ids; the default is one that no quirk data knows. */
+function gpuOf(id = '1002:5046') {
+  const list = desktop.map((one) => (one.at === '0000:0b:00.0' ? { ...one, id } : one));
+  return inventoryOf(list).cards.get(card('0000:0b:00')) ?? assert.fail('the desktop has it');
+}
+const gpu = gpuOf();
 const own = [fn('0000:0b:00.0'), fn('0000:0b:00.1')];
 
 function facts(change: Partial<ResetFacts> = {}): ResetFacts {
@@ -30,20 +36,25 @@ function facts(change: Partial<ResetFacts> = {}): ResetFacts {
 const available = (change: Partial<ResetFacts> = {}) =>
   ladderFor(facts(change))
     .filter((entry) => entry.available)
-    .map((entry) => entry.rung.name);
+    .map((entry) => entry.name);
 const reason = (name: string, change: Partial<ResetFacts> = {}) =>
-  ladderFor(facts(change)).find((entry) => entry.rung.name === name)?.reason ?? '';
+  ladderFor(facts(change)).find((entry) => entry.name === name)?.reason ?? '';
 
-test('every rung has its entry, with a reason, in the order of the names', () => {
+test('ids that no data knows: every rung has its entry, with a reason, mild to drastic', () => {
   const ladder = ladderFor(facts());
+  const mild = rungNames.filter((name) => name !== 'amdgpu');
   assert.deepEqual(
-    ladder.map((entry) => entry.rung.name),
-    [...rungNames],
+    ladder.map((entry) => entry.name),
+    [...mild, 'amdgpu'],
   );
+  assert.equal(ladder.at(-1)?.reason, 'it is not in the default ladder');
   for (const entry of ladder) {
     assert.notEqual(entry.reason, '');
-    assert.ok(entry.rung.worstMs >= entry.rung.expectedMs);
-    assert.equal(rungs[entry.rung.name], entry.rung);
+    const { name, rung } = entry;
+    if (rung === undefined) continue;
+    assert.ok(rung.worstMs >= rung.expectedMs);
+    assert.equal(rung.name, name);
+    assert.ok(Object.values(rungs).includes(rung));
   }
 });
 
@@ -80,7 +91,7 @@ test('the highest port with nothing else below is the one that is reset', () => 
   const shared = facts().ports.map((port, level) =>
     level === 2 ? { ...port, below: [...own, fn('0000:0e:00.0')] } : port,
   );
-  const entry = ladderFor(facts({ ports: shared })).find((one) => one.rung.name === 'subordinate');
+  const entry = ladderFor(facts({ ports: shared })).find((one) => one.name === 'subordinate');
   assert.equal(entry?.available, true);
   assert.deepEqual(entry?.reaches, own);
 });
@@ -93,7 +104,48 @@ test('a card that left the bus can only be looked for, or powered', () => {
 
 test('an order leaves out what it does not name', () => {
   assert.deepEqual(
-    ladderFor(facts(), ['remove-rescan', 'flr']).map((entry) => entry.rung.name),
+    ladderFor(facts(), { order: ['remove-rescan', 'flr'] }).map((entry) => entry.name),
     ['remove-rescan', 'flr'],
   );
+});
+
+const navi10 = (options: Parameters<typeof ladderFor>[1] = {}) =>
+  ladderFor(facts({ card: gpuOf('1002:731f') }), options);
+
+test('a family has its own order, and what it forbids is left out with what it would do', () => {
+  const ladder = navi10();
+  const names = ladder.map((entry) => entry.name);
+  assert.deepEqual(names.slice(0, 3), ['device_specific', 'acpi', 'remove-rescan']);
+  assert.deepEqual([...names].sort(), [...rungNames].sort());
+  const bus = ladder.find((entry) => entry.name === 'bus');
+  assert.equal(bus?.available, false);
+  assert.match(bus?.reason ?? '', /^never on AMD Navi 10: a bus reset leaves its firmware/);
+  const flr = ladder.find((entry) => entry.name === 'flr');
+  assert.equal(flr?.reason, 'it is not in the ladder of AMD Navi 10');
+});
+
+test('a forbidden rung is there only where an order names it and force is set', () => {
+  const order = ['subordinate', 'remove-rescan'] as const;
+  const [refused] = navi10({ order });
+  assert.equal(refused?.available, false);
+  assert.match(refused?.reason ?? '', /never on AMD Navi 10: .* \(force: true for this card/);
+  const [forced, free] = navi10({ order, force: true });
+  assert.ok(forced?.available === true && free?.available === true);
+  assert.match(forced.forced ?? '', /a bus reset leaves its firmware/);
+  assert.match(forced.reason, /forced by the configuration/);
+  assert.equal(free.forced, undefined);
+  // Without an order there is nothing to force.
+  assert.equal(navi10({ force: true }).find((one) => one.name === 'subordinate')?.available, false);
+});
+
+test('a rung without an executor is never available', () => {
+  const [entry] = navi10({ order: ['reboot-host'], force: true });
+  assert.equal(entry?.available, false);
+  assert.match(entry?.reason ?? '', /cannot do it/);
+});
+
+test('a healthy card goes through nothing but resets made for it, and only where its family needs that', () => {
+  assert.deepEqual(rungsAfterGuest(quirkOf(gpuOf('1002:731f'))), ['device_specific', 'acpi']);
+  assert.deepEqual(rungsAfterGuest(quirkOf(gpuOf('1002:73bf'))), []);
+  assert.deepEqual(rungsAfterGuest(quirkOf(gpu)), []);
 });

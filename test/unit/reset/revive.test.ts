@@ -4,8 +4,8 @@ import { appendFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { Quarantined } from '../../../daemon/host/ledger.ts';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
+import type { RungName } from '../../../daemon/pci/rung-name.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
-import type { RungName } from '../../../daemon/reset/rung.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
@@ -71,6 +71,65 @@ describe('revive', () => {
     const { before, names, gaveUp } = await climb(navi);
     assert.deepEqual([before.state, names, gaveUp], ['unknown', [], undefined]);
     assert.equal(sim.kernel.device(`${navi}.0`).powerState, 'D3cold');
+  });
+
+  describe('a reset that is due although the card is healthy', () => {
+    const whenHealthy: readonly RungName[] = ['device_specific', 'flr'];
+
+    test('is done by the first rung that can', async () => {
+      const { names, states, gaveUp, notReset } = await climb(flr, { whenHealthy });
+      assert.deepEqual([names, states], [['flr'], ['healed']]);
+      assert.deepEqual([gaveUp, notReset], [undefined, undefined]);
+    });
+
+    test('is no misfortune where no rung can: the card stays as it is, and why is told', async () => {
+      const none = await climb(bochs, { whenHealthy });
+      assert.deepEqual([none.names, none.gaveUp, none.after.state], [[], undefined, 'healthy']);
+      assert.match(none.notReset ?? '', /no rung of the ladder can be done/);
+      sim.kernel.failWrite(sim.at(`${flr}.0`, 'reset'), 'ENOTTY');
+      const refused = await climb(flr, { whenHealthy });
+      assert.deepEqual([refused.states, refused.gaveUp], [['error'], undefined]);
+      assert.match(refused.notReset ?? '', /tried flr, but the kernel could not do it/);
+    });
+
+    test('is not asked of a dead card, which climbs the whole ladder', async () => {
+      sim.kernel.die(flr, { healsBy: ['bus'], clean: true });
+      const { names, gaveUp, notReset } = await climb(flr, { whenHealthy: ['acpi'] });
+      assert.deepEqual([names, gaveUp, notReset], [['bus'], undefined, undefined]);
+    });
+
+    test('goes on with the whole ladder where it leaves the card dead', async () => {
+      const { names, after, gaveUp } = await climb(flr, {
+        whenHealthy,
+        async onRung(rung, record) {
+          const first = rung === 'flr' && record === undefined;
+          if (first) sim.kernel.die(flr, { healsBy: ['bus'], clean: true });
+        },
+      });
+      assert.deepEqual([names, after.state, gaveUp], [['flr', 'bus'], 'healthy', undefined]);
+    });
+  });
+
+  test('what the family forbids is not tried, but with force, and then each time the log says so', async () => {
+    sim.dispose();
+    sim = await simHost({ machine: machine(desktopSpec) });
+    const polaris = address('0000:05:00');
+    for (const one of [`${polaris}.0`, `${polaris}.1`]) {
+      sim.kernel.write(sim.at(one, 'driver/unbind'), one);
+      sim.kernel.write(sim.at(one, 'power/control'), 'on');
+    }
+    sim.kernel.die(polaris);
+    const order: readonly RungName[] = ['subordinate'];
+    const refused = await climb(polaris, { order });
+    assert.deepEqual([refused.names, sim.kernel.resets], [[], []]);
+    assert.match(sim.logged.join(''), /<4>Rung subordinate is left out although .* AMD Polaris 10/);
+    const warnings = () => sim.logged.filter((line) => /^<4>Rung subordinate is never/.test(line));
+    assert.deepEqual(warnings(), []);
+    for (const times of [1, 2]) {
+      assert.deepEqual((await climb(polaris, { order, force: true })).names, ['subordinate']);
+      assert.equal(warnings().length, times);
+    }
+    assert.match(warnings()[0] ?? '', /a bus reset leaves its firmware .*card=0000:05:00/);
   });
 
   test('rungs are tried in the given order, and no others', async () => {

@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import { rungs } from '../../../daemon/reset/ladder.ts';
-import { type ResetFacts, type RungName, readResetFacts } from '../../../daemon/reset/rung.ts';
+import {
+  type ExecutableRung,
+  type ResetFacts,
+  readResetFacts,
+} from '../../../daemon/reset/rung.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
@@ -38,7 +42,7 @@ describe('rungs', () => {
     }
   };
   /** Runs a rung; gives its answer and what it wrote, paths from the device or the slot on. */
-  const run = async (name: RungName, one: typeof flr, known = card(one)) => {
+  const run = async (name: ExecutableRung, one: typeof flr, known = card(one)) => {
     const { length } = sim.kernel.writes;
     const answer = await rungs[name].run(facts(known), sim.host);
     const writes = sim.kernel.writes

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Call } from '../../../../daemon/ctl/client.ts';
 import { plan } from '../../../../daemon/ctl/verbs/plan.ts';
-import { argsOf, clientOf, hear, hostile, hostileShown } from '../recorded.ts';
+import { argsOf, clientOf, hear, hostile, hostileShown, illCard, tree } from '../recorded.ts';
 
 const steps = [
   {
@@ -22,6 +22,10 @@ function clientWith(refusal: string) {
       asked.push(call);
       return [refusal, [`a ${hostile} note`], steps];
     },
+    async getManagedObjects() {
+      const ladder = { ...illCard, Address: '0000:0b:00', Family: `a ${hostile} family` };
+      return { ...tree, '/org/revived/cards/0000_0b_00': { 'org.revived1.Card': ladder } };
+    },
   });
   return { client, asked };
 }
@@ -37,6 +41,14 @@ test('numbered steps with their times and undos', async () => {
      undo: bind amdgpu
   2. check (3.2 s)
 note: a ${hostileShown} note
+
+Ladder of 0000:0b:00: a ${hostileShown} family
+   -  flr: left out: the card has none
+   1  bus: 1.2 s, at most 1 min 5 s
+      secondary bus reset
+      also resets 0000:01:00.1
+   2  remove-rescan: 3.0 s, at most 1 min 30 s
+      takes it off the bus
 `,
   );
   const [call] = asked;
@@ -62,6 +74,7 @@ test('--json has the refusal too, and the same exit code', async () => {
   const shown = JSON.parse(open.stdout());
   assert.equal(shown.refusal, null);
   assert.deepEqual(Object.keys(shown.steps[0]), ['name', 'card', 'detail', 'undo', 'expectedMs']);
+  assert.deepEqual(Object.keys(shown.ladders[0]), ['card', 'family', 'ladder']);
 });
 
 test('another operation is wrong usage, before anybody is asked', async () => {
