@@ -1,6 +1,5 @@
 /** Which patterns a line matches: the table of all of them, behind the search that keeps most lines away from it. */
 import { createHintSearch } from './hint-search.ts';
-import { isTrouble } from './log-class.ts';
 import type { Pattern } from './log-pattern.ts';
 import { driverPatterns } from './patterns/driver.ts';
 import { framebufferPatterns } from './patterns/framebuffer.ts';
@@ -45,15 +44,13 @@ export function candidatesOf(line: string): readonly number[] {
   return [...new Set(hits.map((hit) => hints[hit]?.index ?? -1))].sort((a, b) => a - b);
 }
 
-/** The matches of a line among its candidates. What is harmless is left out where anything else matches. */
+/** The matches of a line among its candidates, in the order of the table. */
 export function matchesOf(line: string, candidates: readonly number[]): readonly Match[] {
-  const found = candidates.flatMap((index): Match[] => {
+  return candidates.flatMap((index): Match[] => {
     const pattern = patterns[index];
-    const match = pattern?.line.exec(line);
-    return pattern === undefined || match === null || match === undefined
+    const match = pattern?.line.exec(line) ?? null;
+    return pattern === undefined || match === null
       ? []
       : [{ pattern, key: match.groups?.['key'] ?? '' }];
   });
-  const serious = found.filter(({ pattern }) => !harmlessPatterns.includes(pattern));
-  return serious.some(({ pattern }) => pattern.shows.some(isTrouble)) ? serious : found;
 }

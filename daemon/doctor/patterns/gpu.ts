@@ -100,8 +100,8 @@ export const gpuPatterns: readonly Pattern[] = [
   },
   {
     id: 'nvidia-off-bus',
-    hints: ['fallen off the bus', 'xid ('],
-    line: /GPU has fallen off the bus|NVRM: Xid \([^)]*\): 79\b/i,
+    hints: ['fallen off the bus', 'xid (', 'gpu is lost', 'device handle for gpu'],
+    line: /fallen off the bus|GPU is lost|unable to determine the device handle for GPU|NVRM: Xid \([^)]*\): 79\b/i,
     shows: ['device-lost'],
   },
   {

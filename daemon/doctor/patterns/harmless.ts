@@ -1,6 +1,6 @@
 /**
- * Lines that look like trouble and are none, or that claim more than they prove (facts/kernel.md 0 and 3.3). A line that another
- * pattern takes is not looked at here.
+ * Lines that look like trouble and are none, or that claim more than they prove (facts/kernel.md 0 and 3.3). What another
+ * pattern shows outweighs them.
  */
 import type { Pattern } from '../log-pattern.ts';
 
@@ -87,8 +87,9 @@ export const harmlessPatterns: readonly Pattern[] = [
       'taints kernel',
       'tainting kernel',
       'unknown parameter',
+      'is builtin',
     ],
-    line: /This is not a bug|IRQ remapping doesn't support X2APIC|IOMMU perf counter|taints kernel|tainting kernel|unknown parameter '\w+' ignored/i,
+    line: /This is not a bug|IRQ remapping doesn't support X2APIC|IOMMU perf counter|taints kernel|tainting kernel|unknown parameter '\w+' ignored|FATAL: Module \w+ is builtin/i,
     shows: ['benign'],
   },
   {

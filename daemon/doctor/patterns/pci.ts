@@ -67,8 +67,8 @@ export const pciPatterns: readonly Pattern[] = [
   },
   {
     id: 'power-inaccessible',
-    hints: ['change power state'],
-    line: /(?:unable to|can't) change power state from .{1,24} \((?:config space|device) inaccessible\)|unable to change power state from .{1,24}, device inaccessible/i,
+    hints: ['change power state', 'invalid power transition'],
+    line: /invalid power transition \(from D3cold|(?:unable to|can't) change power state from .{1,24} \((?:config space|device) inaccessible\)|unable to change power state from .{1,24}, device inaccessible/i,
     shows: ['device-lost'],
   },
   {

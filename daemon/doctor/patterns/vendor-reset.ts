@@ -5,7 +5,7 @@ export const vendorResetPatterns: readonly Pattern[] = [
   {
     id: 'vendor-failed',
     hints: ['failed to reset device'],
-    line: /\bAMD_\w+: failed to reset device/,
+    line: /(?:\bAMD_\w+|\.[0-7]): failed to reset device\b/,
     shows: ['reset-failed'],
   },
   {
@@ -41,8 +41,8 @@ export const vendorResetPatterns: readonly Pattern[] = [
   },
   {
     id: 'vendor-smu',
-    hints: ['smu error', 'failed to send message'],
-    line: /\bSMU error 0x[0-9a-f]+|failed to send message 0x[0-9a-f]+: return 0x/i,
+    hints: ['smu error', 'failed to send message', 'enabled smu features'],
+    line: /\bSMU error 0x[0-9a-f]+|failed to send message 0x[0-9a-f]+: return 0x|could not get enabled SMU features/i,
     shows: ['reset-failed'],
   },
   {

@@ -73,6 +73,13 @@ export const vfioPatterns: readonly Pattern[] = [
     shows: ['group-not-viable'],
   },
   {
+    // The group has its file only while vfio-pci holds a function of it.
+    id: 'group-file-missing',
+    hints: ['/dev/vfio/'],
+    line: /\/dev\/vfio\/\d+'?: No such file or directory/,
+    shows: ['group-not-viable'],
+  },
+  {
     id: 'container-refused',
     hints: ['container for group', 'iommu for container'],
     line: /failed to (?:setup container for group|set iommu for container)/i,

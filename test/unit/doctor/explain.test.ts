@@ -3,8 +3,10 @@ import { test } from 'node:test';
 import { classify, createExplainer, type Explanation } from '../../../daemon/doctor/explain.ts';
 import { isTrouble, logClasses, otherTexts, saidOf } from '../../../daemon/doctor/log-class.ts';
 import { longestPiece } from '../../../daemon/doctor/log-line.ts';
-import { patterns } from '../../../daemon/doctor/log-match.ts';
+import { candidatesOf, matchesOf, patterns } from '../../../daemon/doctor/log-match.ts';
+import { createTally } from '../../../daemon/doctor/log-tally.ts';
 import { localeOf } from '../../../daemon/doctor/message.ts';
+import { parseFunctionAddress } from '../../../daemon/pci/address.ts';
 import { examples, unrelated } from './log-examples.ts';
 
 function explained(...lines: readonly string[]): Explanation {
@@ -19,13 +21,62 @@ test('every pattern has an example that it, found by its hints, matches', () => 
   for (const { id, shows } of patterns) {
     const example = examples[id];
     assert.ok(example !== undefined, `no example for ${id}`);
-    const shown = classify(example);
-    if (shows.length === 0) continue;
-    assert.ok(shown !== undefined, `${id}: ${example}`);
+    const found = matchesOf(example, candidatesOf(example)).map(({ pattern }) => pattern.id);
+    assert.ok(found.includes(id), `${id}: ${example}`);
     const gravest = logClasses.find((name) => shows.includes(name));
-    assert.equal(shown.class, gravest, `${id}: ${example}`);
+    if (gravest !== undefined) assert.equal(classify(example)?.class, gravest, example);
   }
   assert.deepEqual(Object.keys(examples).sort(), patterns.map(({ id }) => id).sort());
+});
+
+test('variants of the same message, as older and newer sources print it', () => {
+  const variants: readonly (readonly [string, string])[] = [
+    ['device-lost', 'vfio-pci 0000:0b:00.0: Refused to change power state, currently in D3'],
+    [
+      'device-lost',
+      "snd 0000:0b:00.1: can't change power state from D3cold to D0 (config space inaccessible)",
+    ],
+    ['device-lost', 'vfio-pci 0000:0b:00.0: invalid power transition (from D3cold to D3hot)'],
+    ['device-lost', 'pcieport 0000:00:03.1: AER: Uncorrected (Fatal) error received: 0000:00:03.1'],
+    ['device-lost', '\t!!! Unknown header type 7f'],
+    ['device-lost', 'Unable to determine the device handle for GPU0000:0b:00.0: Unknown Error'],
+    ['device-lost', 'pci 0000:0b:00.0: BAR 0: failed to assign [mem size 0x10000000 64bit pref]'],
+    ['iommu-off', 'vfio-pci: probe of 0000:0b:00.0 failed with error -22'],
+    ['iommu-off', 'Intel-IOMMU: disabled'],
+    ['iommu-off', 'AMD-Vi: AMD IOMMU disabled on kernel command-line'],
+    ['iommu-stuck', 'DMAR: DRHD: handling fault status reg 40'],
+    ['iommu-stuck', 'DMAR: Invalidation Time-out Error (ITE) cleared'],
+    [
+      'framebuffer-held',
+      "vfio-pci 0000:0b:00.0: BAR 3: can't reserve [mem 0xe0000000-0xe1ffffff 64bit pref]",
+    ],
+    ['framebuffer-held', 'efifb: abort, cannot ioremap video memory 0x300000 @ 0xc0000000'],
+    ['function-lost', 'dmar: DMAR:[DMA Read] Request device [0b:00.0] fault addr 1a45aa9000'],
+    [
+      'function-lost',
+      'AMD-Vi: Event logged [IO_PAGE_FAULT device=0b:00.0 domain=0x0 address=0x1 flags=0x0]',
+    ],
+    [
+      'group-not-viable',
+      'Please ensure all devices within the iommu_group are bound to their vfio bus driver.',
+    ],
+    [
+      'kernel-regression',
+      'Oops: general protection fault, probably for non-canonical address 0xdff: 0000 [#1] SMP',
+    ],
+    [
+      'kernel-regression',
+      'list_del corruption. prev->next should be ffff8eb8, but was 0000. (prev=ffff8eb9)',
+    ],
+    ['reset-failed', 'vfio-pci 0000:0b:00.0: AMD_VEGA10: could not get enabled SMU features'],
+    ['reset-failed', 'amdgpu 0000:0b:00.0: [drm] hw_init of IP block <psp> failed -22'],
+    ['reset-ok', '[drm] psp mode1 reset succeed'],
+    ['driver-stuck', 'rmmod: ERROR: Module amdgpu is in use by: drm_ttm_helper'],
+    ['driver-stuck', 'rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:'],
+    ['usb-hazard', 'xhci_hcd: probe of 0000:0c:00.0 failed with error -110'],
+    ['benign', 'bash: line 1: echo: write error: Inappropriate ioctl for device'],
+  ];
+  for (const [wanted, line] of variants) assert.equal(classify(line)?.class, wanted, line);
 });
 
 test('every example counts however it was captured', () => {
@@ -208,6 +259,19 @@ test('a flood of one line leaves room for the others', () => {
   const { evidence, devices } = explainer.result();
   assert.ok(evidence.length <= 60 && devices.length <= 64);
   assert.equal(evidence.at(-1)?.line, 6001);
+});
+
+test('the memory of a tally is bounded', () => {
+  const tally = createTally();
+  const [pattern] = patterns;
+  assert.ok(pattern !== undefined);
+  for (let bus = 16; bus < 256; bus++) {
+    const device = parseFunctionAddress(`0000:${bus.toString(16)}:00.0`);
+    assert.ok(device !== undefined);
+    tally.add(pattern, { line: bus, text: 'x', devices: [device] }, '');
+  }
+  const seen = tally.patterns.get(pattern.id);
+  assert.deepEqual([seen?.count, seen?.devices.size, seen?.lines.length], [240, 64, 3]);
 });
 
 test('what is no log is said to be none', () => {

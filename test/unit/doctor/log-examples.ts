@@ -73,6 +73,7 @@ export const examples: Readonly<Record<string, string>> = {
     'qemu: -device vfio-pci,host=0b:00.0: vfio 0000:0b:00.0: group 13 is not viable',
   'firmware-claims-memory':
     'vfio-pci 0000:0b:00.0: Firmware has requested this device have a 1:1 IOMMU mapping, rejecting configuring the device without a 1:1 mapping.',
+  'group-file-missing': "kvm: Could not open '/dev/vfio/15': No such file or directory",
   'container-refused':
     'vfio 0000:0b:00.0: failed to setup container for group 1: Failed to set iommu for container: Operation not permitted',
   'group-busy': "kvm: Could not open '/dev/vfio/15': Device or resource busy",
