@@ -40,7 +40,7 @@ const shapes: readonly RegExp[] = [
   // dmesg in its forms, also behind a log level `<6>` or `kern  :err   :`.
   /(?:^|[\s>])\[\s*(?:\+?\s*\d+\.\d+|[A-Z][a-z]{2} +(?:[A-Z][a-z]{2} +)?\d+ +\d+:\d+[^\]]*)\]/,
   // syslog, journalctl short; ISO 8601 of journalctl, libvirt and QEMU.
-  /^(?:[A-Z][a-z]{2,4}|[a-z]{3}|\d+月) +\d+ +\d+:\d{2}:\d{2}/,
+  /^(?:[A-Z][a-z]{2,4}|[a-z]{3}|\d+[月월]) +\d+ +\d+:\d{2}:\d{2}/,
   /^\[?\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/,
   // /dev/kmsg without its prefix: `driver address: text`; and the programs that speak of devices.
   /^(?:<\d+>)?[\w-]+ (?:[0-9a-f]{4}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]: /,

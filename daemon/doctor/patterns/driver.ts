@@ -16,8 +16,14 @@ export const driverPatterns: readonly Pattern[] = [
   },
   {
     id: 'amdgpu-leaves-behind',
-    hints: ['leaking bo va', 'gem object close', 'bo inside vm', 'hotplug removal', 'leaked'],
-    line: /leaking bo va|failed to clear page tables on GEM object close|still active bo inside vm|Hotplug removal is not supported/i,
+    hints: [
+      'leaking bo va',
+      'gem object close',
+      'bo inside vm',
+      'hotplug removal',
+      'device removal is',
+    ],
+    line: /leaking bo va|failed to clear page tables on GEM object close|still active bo inside vm|Hotplug removal is not supported|Device removal is currently not supported/i,
     shows: ['driver-stuck'],
   },
   {

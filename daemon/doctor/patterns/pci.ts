@@ -27,21 +27,21 @@ export const pciPatterns: readonly Pattern[] = [
   {
     id: 'flr-waits',
     hints: ['ms after'],
-    line: /\bnot ready \d+ms after (?:AF_)?FLR; waiting/i,
+    line: /\bnot ready \d+ms after (?:AF_)?FLR;(?: waiting|\s*$)/i,
     shows: ['flr-broken'],
     opens: 'wait',
   },
   {
     id: 'reset-waits',
     hints: ['ms after'],
-    line: /\bnot ready \d+ms after (?:[\w ]*\bbus reset|hot reset|reset|DPC|PM [\w>-]+); waiting/i,
+    line: /\bnot ready \d+ms after (?:[\w ]*\bbus reset|hot reset|reset|DPC|PM [\w>-]+);(?: waiting|\s*$)/i,
     shows: ['reset-failed'],
     opens: 'wait',
   },
   {
     id: 'power-waits',
     hints: ['ms after'],
-    line: /\bnot ready \d+ms after (?!(?:AF_)?FLR|[\w ]*\bbus reset|hot reset|reset|DPC|PM )[^;]{1,60}; waiting/i,
+    line: /\bnot ready \d+ms after (?!(?:AF_)?FLR|[\w ]*\bbus reset|hot reset|reset|DPC|PM )[^;]{1,60};(?: waiting|\s*$)/i,
     shows: ['device-lost'],
     opens: 'wait',
   },
@@ -67,8 +67,8 @@ export const pciPatterns: readonly Pattern[] = [
   },
   {
     id: 'power-inaccessible',
-    hints: ['change power state', 'invalid power transition'],
-    line: /invalid power transition \(from D3cold|(?:unable to|can't) change power state from .{1,24} \((?:config space|device) inaccessible\)|unable to change power state from .{1,24}, device inaccessible/i,
+    hints: ['inaccessible', 'invalid power transition'],
+    line: /invalid power transition \(from D3cold|(?:unable to|can't) change power state from .{1,24} \((?:config space|device) inaccessible\)|\bto D\d\w*, device inaccessible/i,
     shows: ['device-lost'],
   },
   {
@@ -136,7 +136,7 @@ export const pciPatterns: readonly Pattern[] = [
   {
     id: 'slot-down',
     hints: ['slot('],
-    line: /pciehp: Slot\([^)]*\): (?:Link Down|Card not present|Power fault|Cannot train link|No device found)/i,
+    line: /pciehp: Slot\([^)]*\): (?:Link Down|Card not present|Power fault|Cannot train link|No link|No device found)/i,
     shows: ['device-lost'],
     opens: 'link',
   },

@@ -92,6 +92,12 @@ export const vfioPatterns: readonly Pattern[] = [
     shows: ['driver-stuck'],
   },
   {
+    id: 'vfio-refused',
+    hints: ['failed with error -16'],
+    line: /vfio[-_]pci.*failed with error -16\b/i,
+    shows: ['driver-stuck'],
+  },
+  {
     id: 'device-relayed',
     hints: ['device request to user'],
     line: /relaying device request to user \(#\d+\)/i,

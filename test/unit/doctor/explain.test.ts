@@ -132,6 +132,13 @@ test('a wait that ends well is a reset, one that does not is a loss', () => {
   assert.deepEqual(classesOf(...waits('resume')), ['device-lost']);
 });
 
+test('lines that a mail or a terminal has wrapped', () => {
+  const wait = 'vfio-pci 0000:0b:00.0: not ready 1023ms after FLR;';
+  assert.deepEqual(classesOf(wait, 'giving up'), ['flr-broken']);
+  const power = 'vfio-pci 0000:0b:00.0: Unable to change power state from D3cold';
+  assert.deepEqual(classesOf(power, '> to D0, device inaccessible'), ['device-lost']);
+});
+
 test('a run of vendor-reset counts by its end, never by its result', () => {
   const say = (text: string) => `vfio-pci 0000:0b:00.0: AMD_NAVI10: ${text}`;
   const begin = [say('performing pre-reset'), say('performing reset')];

@@ -77,6 +77,7 @@ export const examples: Readonly<Record<string, string>> = {
   'container-refused':
     'vfio 0000:0b:00.0: failed to setup container for group 1: Failed to set iommu for container: Operation not permitted',
   'group-busy': "kvm: Could not open '/dev/vfio/15': Device or resource busy",
+  'vfio-refused': 'vfio_pci: probe of 0000:0b:00.0 failed with error -16',
   'device-relayed': 'vfio-pci 0000:0b:00.0: Relaying device request to user (#10)',
   'blocked-until-released':
     'vfio-pci 0000:0b:00.0: Device is currently in use, task "tee" (4711) blocked until device is released',
@@ -211,6 +212,7 @@ export const unrelated: readonly string[] = [
   '[    0.45] efifb: framebuffer at 0xc0000000, using 3072k, total 3072k',
   '[    0.46] amdgpu 0000:0b:00.0: amdgpu: SMU is initialized successfully!',
   '[    0.47] xhci_hcd 0000:0b:00.2: xHCI Host Controller',
+  '[    0.47] snd_hda_intel 0000:00:1f.3: azx_get_response timeout, switching to polling mode',
   '[    0.48] NVRM: Xid (PCI:0000:0b:00): 31, pid=7, MMU Fault: ENGINE GRAPHICS',
   '[    0.49] usb 1-4: reset high-speed USB device number 3 using xhci_hcd',
   '[    0.50] pcieport 0000:00:1c.0: pciehp: Timeout on hotplug command 0x1038 (issued 1000 msec ago)',
