@@ -14,7 +14,7 @@ _revivectl_rungs() {
 }
 
 _revivectl() {
-  local verbs='status list show plan reset take return history monitor quarantine version help'
+  local verbs='status list show plan reset take return explain history monitor quarantine version help'
   local line=${COMP_LINE:0:COMP_POINT} verb='' card='' index current previous words options candidates='' prefix
   # Not COMP_WORDS: bash splits addresses at their colons.
   read -ra words <<<"$line"
