@@ -1,5 +1,6 @@
 /** The verbs of revivectl, in the order of the help. The first is the default. A new verb is its file and a line here. */
 import type { Verb } from './verb.ts';
+import { doctor } from './verbs/doctor.ts';
 import { history } from './verbs/history.ts';
 import { list } from './verbs/list.ts';
 import { monitor } from './verbs/monitor.ts';
@@ -19,6 +20,7 @@ export const verbs: readonly Verb[] = [
   reset,
   take,
   giveBack,
+  doctor,
   history,
   monitor,
   version,

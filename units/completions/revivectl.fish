@@ -11,7 +11,7 @@ function __revivectl_rungs
     test -n "$card"; and revivectl show $card --json 2>/dev/null | grep -oE '"rung":"[a-z0-9_-]+"' | cut -d '"' -f 4
 end
 
-set -l verbs status list show plan reset take return history monitor version help
+set -l verbs status list show plan reset take return doctor history monitor version help
 set -l none "not __fish_seen_subcommand_from $verbs"
 complete -c revivectl -f
 complete -c revivectl -l json -d 'print JSON'
@@ -25,6 +25,7 @@ complete -c revivectl -n $none -a plan -d 'say what would be done for a domain, 
 complete -c revivectl -n $none -a reset -d 'reset a card until it is healthy, and follow that'
 complete -c revivectl -n $none -a take -d 'take a card from the host, ready for a guest'
 complete -c revivectl -n $none -a return -d 'give a card back to the host'
+complete -c revivectl -n $none -a doctor -d 'look for what keeps cards from working in guests'
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
 complete -c revivectl -n $none -a version -d 'print the versions of revivectl and of the daemon'
@@ -36,4 +37,8 @@ complete -c revivectl -n '__fish_seen_subcommand_from plan' -a '(__revivectl_dom
 complete -c revivectl -n '__fish_seen_subcommand_from plan' -x -l op -a 'prepare return' -d 'for which end of the run'
 complete -c revivectl -n '__fish_seen_subcommand_from reset take return' -a '(__revivectl_cards)'
 complete -c revivectl -n '__fish_seen_subcommand_from reset' -x -l rung -a '(__revivectl_rungs)' -d 'use this rung and no other'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -a '(__revivectl_domains)'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l root -a '(__fish_complete_directories)' -d 'judge a captured host'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l only-errors -d 'print errors only'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l rules -d 'list what is looked at, and why'
 complete -c revivectl -n '__fish_seen_subcommand_from history' -x -s n -l limit -d 'at most so many jobs'
