@@ -6,13 +6,13 @@ import {
   closeSync,
   constants,
   openSync,
+  readdirSync,
   readSync,
   realpathSync,
   type Stats,
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { readNames } from '../sysfs/read.ts';
 
 export interface Unread {
   /** Below the root, as on the host: `/etc/libvirt/qemu.conf`. */
@@ -36,6 +36,7 @@ export interface HostFiles {
   /** The last `limit` bytes of a text. */
   tail(path: string, limit: number): string | undefined;
   bytes(path: string, limit: number): Buffer | undefined;
+  /** Names in a folder, sorted; undefined when it is missing, or unreadable (kept in `unread`). */
   names(path: string): readonly string[] | undefined;
   stat(path: string): Stats | undefined;
   /** Where a link leads to, with the root before it. */
@@ -79,13 +80,21 @@ export function createHostFiles(root: string, live = root === '/'): HostFiles {
     return bytes.includes(0) ? complain(path, 'binary') : bytes.toString('utf8');
   }
 
+  function names(path: string): readonly string[] | undefined {
+    try {
+      return readdirSync(at(path)).sort();
+    } catch (error) {
+      return complain(path, errnoOf(error));
+    }
+  }
+
   return {
     live,
     path: at,
     text: (path, limit) => text(path, limit, 'start'),
     tail: (path, limit) => text(path, limit, 'end'),
     bytes: (path, limit) => open(path, limit, 'start'),
-    names: (path) => readNames(at(path)),
+    names,
     stat: (path) => statOf(at(path)),
     realPath: (path) => realOf(at(path)),
     unread,

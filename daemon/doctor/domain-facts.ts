@@ -35,6 +35,8 @@ export interface DomainFacts {
   /** The value of an active <hyperv><vendor_id>. */
   readonly vendorId: string | null;
   readonly kvmHidden: boolean;
+  /** The CPU does not tell that there is a hypervisor at all (<feature name='hypervisor' policy='disable'>). */
+  readonly hypervisorHidden: boolean;
   readonly agent: boolean;
   readonly hostdevs: readonly HostdevFacts[];
   readonly qemuArgs: readonly string[];
@@ -76,6 +78,10 @@ export function readDomainFacts(xml: string, autostart: boolean): DomainFacts {
     hyperv: hyperv && statesOf(hyperv),
     vendorId: vendorId && isOn(vendorId) ? attributeOf(vendorId, 'value') : null,
     kvmHidden: isHidden(features),
+    hypervisorHidden: childrenOf(childOf(root, 'cpu'), 'feature').some(
+      (one) =>
+        attributeOf(one, 'name') === 'hypervisor' && attributeOf(one, 'policy') === 'disable',
+    ),
     agent: devices !== null && hasAgent(devices),
     hostdevs: devices === null ? [] : hostdevsOf(devices),
     qemuArgs: qemuArgsOf(root),

@@ -24,16 +24,20 @@ export function cpuArgument(domain: DomainFacts): string | null {
   return at === -1 ? null : (domain.qemuArgs[at + 1] ?? '');
 }
 
-/** Whether KVM's signature is hidden; QEMU takes the last -cpu, so qemu:commandline counts before the XML. */
+/** Whether KVM's signature is hidden, or that there is a hypervisor; QEMU takes the last -cpu, so qemu:commandline counts before the XML. */
 export function hidesKvm(domain: DomainFacts): boolean {
   const cpu = cpuArgument(domain);
-  return cpu ? /\bkvm=off\b/.test(cpu) : domain.kvmHidden;
+  return cpu
+    ? /\bkvm=off\b|-hypervisor\b|\bhypervisor=off\b/.test(cpu)
+    : domain.kvmHidden || domain.hypervisorHidden;
 }
 
-/** Whether Hyper-V's signature is replaced. */
+/** Whether Hyper-V's signature is replaced, or nobody looks for it. */
 export function hasVendorId(domain: DomainFacts): boolean {
   const cpu = cpuArgument(domain);
-  return cpu ? /\bhv[-_]vendor[-_]id=/.test(cpu) : domain.vendorId !== null;
+  return cpu
+    ? /\bhv[-_]vendor[-_]id=|-hypervisor\b|\bhypervisor=off\b/.test(cpu)
+    : domain.vendorId !== null || domain.hypervisorHidden;
 }
 
 export interface PassedGpu {

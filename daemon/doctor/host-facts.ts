@@ -9,6 +9,7 @@ import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts'
 import { type DomainFacts, type HostdevFacts, readDomainFacts } from './domain-facts.ts';
 import { type HookFacts, readHookFacts } from './hook-facts.ts';
 import { type FileFacts, fileFacts, type QemuUser, readQemuUser } from './qemu-user.ts';
+import { readSystemDisks } from './system-disks.ts';
 
 /** A function that a domain passes; `fn` undefined where the host does not have it. */
 export interface Passed {
@@ -86,7 +87,7 @@ export function readHostFacts(files: HostFiles): HostFacts {
     vendorReset: modules ? present(`${sys}/module/vendor_reset`) : undefined,
     idleD3Disabled: idle === undefined ? undefined : idle === 'Y',
     framebuffers: framebuffersIn(files.text('/proc/iomem', 1024 * 1024) ?? ''),
-    systemDisks: systemDisks(files),
+    systemDisks: readSystemDisks(files),
     domains,
     passed,
     qemu,
@@ -176,22 +177,6 @@ function framebuffersIn(iomem: string): HostFacts['framebuffers'] {
     } else if (!line.startsWith(' ')) at = undefined;
   }
   return found;
-}
-
-// The controllers above the block devices that / and /boot are mounted from. Only a live host shows them.
-function systemDisks(files: HostFiles): readonly FunctionAddress[] {
-  const mounts = files.live ? (files.text('/proc/self/mountinfo', 1024 * 1024) ?? '') : '';
-  const numbers = mounts
-    .split('\n')
-    .map((line) => line.split(' '))
-    .filter((words) => ['/', '/usr', '/boot', '/boot/efi', '/var'].includes(words[4] ?? ''))
-    .map((words) => words[2]);
-  return [...new Set(numbers)].flatMap((number) => {
-    const place = files.realPath(`/sys/dev/block/${number}`) ?? '';
-    const functions = place.match(/[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]/g) ?? [];
-    const last = functions.at(-1);
-    return last === undefined ? [] : [last as FunctionAddress];
-  });
 }
 
 function logOf(files: HostFiles): readonly string[] {

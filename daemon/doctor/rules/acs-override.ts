@@ -4,7 +4,7 @@ import type { Card } from '../../pci/inventory.ts';
 import { familyOf } from '../family.ts';
 import type { Rule } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
-import { labels } from '../label.ts';
+import { labels, listed } from '../label.ts';
 import { isSoc } from '../topology.ts';
 
 // The switches inside of AMD's cards have ACS: 1002:1478/1479, 1022:1470/1471 (facts/kernel.md 8).
@@ -36,6 +36,9 @@ export const acsOverride: Rule = {
     // The parameters are known and there is no override among them: the groups are the hardware's.
     if (facts.cmdline !== undefined) return [];
     const passed = new Set(facts.passed.map(({ hostdev }) => hostdev.address));
+    const lent = listed([...passed]);
+    const also = passed.size === 0 ? '' : `, also those of what guests get (${lent}),`;
+    const alsoJa = passed.size === 0 ? '' : `(ゲストに渡すもの ${lent} も含めて)`;
     return Array.from(facts.inventory.cards.values()).flatMap((card) => {
       const main = card.functions[0];
       const split = new Set(card.functions.map((fn) => fn.group)).size > 1;
@@ -46,8 +49,8 @@ export const acsOverride: Rule = {
           severity: own ? 'warning' : 'note',
           subject: main.address,
           message: {
-            en: `${labels(card.functions)} are in different IOMMU groups, although this hardware cannot isolate them. That is a sign of a kernel with an ACS override (pcie_acs_override=): the groups then say nothing about what can reach what. Pass the whole card to one guest, and use the override only for guests that you trust.`,
-            ja: `${labels(card.functions)} が別々の IOMMU グループに入っていますが、このハードウェアにはそれらを隔離する機能がありません。カーネルの ACS オーバーライド(pcie_acs_override=)の兆候で、グループは実際の隔離を表していません。カード全体を一つのゲストに渡し、信頼できるゲストにだけ使ってください。`,
+            en: `${labels(card.functions)} are in different IOMMU groups, although this hardware cannot isolate them. That is a sign of a kernel with an ACS override (pcie_acs_override=): the groups${also} then say nothing about what can reach what. Pass the whole card to one guest, and use the override only for guests that you trust.`,
+            ja: `${labels(card.functions)} が別々の IOMMU グループに入っていますが、このハードウェアにはそれらを隔離する機能がありません。カーネルの ACS オーバーライド(pcie_acs_override=)の兆候で、グループは${alsoJa}実際の隔離を表していません。カード全体を一つのゲストに渡し、信頼できるゲストにだけ使ってください。`,
           },
           fix: null,
         },

@@ -68,6 +68,12 @@ export const domainsCases = {
       { functions: polaris, domains: windows() },
       { functions: nvidia, domains: windows({ features: "<kvm><hidden state='on'/></kvm>" }) },
       { functions: nvidia, domains: windows({ args: ['-cpu', 'host,kvm=off'] }) },
+      {
+        functions: nvidia,
+        domains: windows({
+          more: "<cpu><feature policy='disable' name='hypervisor'/></cpu>",
+        }),
+      },
       { functions: nvidia, domains: windows({ os: 'http://debian.org/debian/12' }) },
     ],
   },

@@ -229,6 +229,24 @@ test('the live host: what QEMU may read, and whether the hook is called', () => 
   assert.equal(live().hooks?.late, false);
 });
 
+test('the live host: the disks that it runs from, below a volume', () => {
+  const disk = 'sys/devices/pci0000:00/0000:00:01.2/0000:03:00.0/nvme/nvme0/nvme0n1/nvme0n1p2';
+  const root = rootOf({
+    [`${disk}/size`]: '1',
+    'sys/devices/virtual/block/dm-0/slaves/nvme0n1p2': '',
+    'dev/dm-0': '',
+    'proc/self/mountinfo':
+      '22 1 253:0 / / rw - ext4 /dev/mapper/root rw\n23 1 0:5 / /proc rw - proc proc rw\n',
+  });
+  mkdirSync(join(root, 'sys/class/block'), { recursive: true });
+  mkdirSync(join(root, 'dev/mapper'));
+  symlinkSync('../dm-0', join(root, 'dev/mapper/root'));
+  symlinkSync(`../../../${disk}`, join(root, 'sys/class/block/nvme0n1p2'));
+  symlinkSync('../../devices/virtual/block/dm-0', join(root, 'sys/class/block/dm-0'));
+  assert.deepEqual(readHostFacts(createHostFiles(root, true)).systemDisks, ['0000:03:00.0']);
+  assert.deepEqual(examine(root).systemDisks, []);
+});
+
 test('files of the kernel: command line, CPU, framebuffers, log', () => {
   const root = rootOf({
     'proc/cmdline': 'quiet  intel_iommu=on\n',

@@ -39,6 +39,9 @@ test('findings for people, the worst first, and exit 6', async () => {
 test('of one domain; notes alone are no reason for 6', async () => {
   assert.equal((await run(['odd'], {})).code, 0);
   assert.equal((await run(['lpc'], {}, true)).code, 6);
+  writeFileSync(join(folder, 'w.xml'), xmlOf({ name: 'warned', args: ['-cpu', 'host'] }));
+  assert.equal((await run(['warned'], {})).code, 6);
+  rmSync(join(folder, 'w.xml'));
   const only = await run(['odd'], { 'only-errors': true });
   assert.match(only.stdout, /\n0 errors, 0 warnings, 0 notes\n$/);
   await assert.rejects(run(['none'], {}), (error) => {
