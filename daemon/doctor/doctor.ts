@@ -1,5 +1,5 @@
 /** Doctor: all rules over the facts of a host, and what comes out as people and programs read it. Pure but for `examine`. */
-import { idOf } from '../pci/device.ts';
+import { idOf, isDisplay } from '../pci/device.ts';
 import type { Card } from '../pci/inventory.ts';
 import { createHostFiles } from './captured.ts';
 import type { DomainFacts } from './domain-facts.ts';
@@ -7,7 +7,7 @@ import { familyOf, usualLadder } from './family.ts';
 import type { Finding, Fix, Judgement, Rule, RuleId, Severity } from './finding.ts';
 import { type HostFacts, readHostFacts } from './host-facts.ts';
 import { rules } from './rules/index.ts';
-import { groupMates, mainOf } from './topology.ts';
+import { companionsOf, groupMates, mainOf } from './topology.ts';
 
 interface CardReport {
   readonly address: string;
@@ -117,12 +117,17 @@ function cardReport(facts: HostFacts, card: Card): CardReport {
   };
 }
 
-// Host and ISA bridges never go; else the groups decide.
+// Host and ISA bridges never go; else the groups decide. Beside an APU's display sit devices that the host needs.
 function passable(facts: HostFacts, card: Card): boolean | null {
   if (facts.inventory.iommu === false) return false;
   if (card.functions.some((fn) => fn.group === undefined)) return null;
   if (card.functions.some((fn) => /^060[01]/.test(fn.classCode ?? ''))) return false;
-  return groupMates(facts, card.functions).length === 0;
+  const display = card.functions.filter(isDisplay);
+  const own =
+    display.length === 0
+      ? card.functions
+      : companionsOf(facts, card, new Set(display.map((fn) => fn.address)));
+  return groupMates(facts, own).length === 0;
 }
 
 const methods = new Set(['device_specific', 'flr', 'af_flr', 'acpi', 'pm']);

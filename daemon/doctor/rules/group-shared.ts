@@ -20,7 +20,7 @@ export const groupShared: Rule = {
       seen.add(card.address);
       if (main === undefined || mates.length === 0) continue;
       found.push({
-        severity: 'error',
+        severity: mates.some(hasDriver) ? 'error' : 'warning',
         subject: main.address,
         message: {
           en: `${label(main)}, which domain ${quoted(domain.name)} passes, shares its IOMMU group ${main.group} with ${labels(mates)}. The kernel lends a group only whole, so the start fails while the host uses one of them. Put the card into another slot (one that hangs on the CPU), or look in the firmware for "ACS" and for an update.`,
@@ -47,6 +47,13 @@ export const groupShared: Rule = {
     return found;
   },
 };
+
+// Classes that often have no driver (thermal, SPI, PSP, management engine): unbound they do not bar the group.
+const oftenIdle = /^(0700|0780|0880|0c80|1080|1101|1180)/;
+
+function hasDriver(fn: PciFunction): boolean {
+  return fn.driver !== undefined || !oftenIdle.test(fn.classCode ?? '');
+}
 
 // A function of the same slot and kind: function-left-behind says it.
 function isTwin(fn: PciFunction, asked: readonly PciFunction[]): boolean {

@@ -24,6 +24,15 @@ export const topologyCases = {
   },
   'group-shared': {
     red: [
+      // What mostly has no driver bars the group only where it has one.
+      [
+        {
+          functions: [...nvidia, { at: '0000:0c:00.0', class: '108000', group: '20', ports }],
+          domains: passes(...both),
+        },
+        'warning',
+        '0000:0b:00.0',
+      ],
       [
         {
           functions: [...nvidia, { at: '0000:0c:00.0', class: '010601', group: '20', ports }],

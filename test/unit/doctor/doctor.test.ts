@@ -134,6 +134,22 @@ test('a copy without links: groups from their lists, bridges from config space',
   assert.deepEqual(said(join(root, 'empty')), [['iommu-off', 'error', 'host']]);
 });
 
+test('the display of an APU is passable where it does not share its group with the rest of the chip', () => {
+  const apu = (usb: string) =>
+    rootOf({
+      ...tree({
+        '0000:05:00.0': device('1002:1638', '030000'),
+        '0000:05:00.1': device('1002:1637', '040300'),
+        '0000:05:00.3': device('1022:1639', '0c0330'),
+      }),
+      'sys/kernel/iommu_groups/5/devices/0000:05:00.0': '',
+      'sys/kernel/iommu_groups/5/devices/0000:05:00.1': '',
+      [`sys/kernel/iommu_groups/${usb}/devices/0000:05:00.3`]: '',
+    });
+  assert.equal(reportOf(examine(apu('5'))).cards[0]?.passable, false);
+  assert.equal(reportOf(examine(apu('6'))).cards[0]?.passable, true);
+});
+
 test('a hostile tree: what could not be read is said, in time', () => {
   const root = rootOf({
     ...tree({
