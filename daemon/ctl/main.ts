@@ -8,5 +8,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) =>
   process.exit(error.code === 'EPIPE' ? 0 : 1),
 );
 
-// Not by exitCode: a bus that hangs would hold the process by its half-closed socket.
-process.exit(await runCommand(process.argv.slice(2), verbs, process));
+const code = await runCommand(process.argv.slice(2), verbs, process);
+// Not by exitCode: a bus that hangs would hold the process by its half-closed socket. When all is out: a pipe takes 64 KiB
+// at a time, and exit drops the rest.
+process.stdout.write('', (error) => {
+  if (!error) process.exit(code);
+});

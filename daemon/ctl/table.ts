@@ -1,5 +1,6 @@
 /** The verbs of revivectl, in the order of the help. The first is the default. A new verb is its file and a line here. */
 import type { Verb } from './verb.ts';
+import { doctor } from './verbs/doctor.ts';
 import { explain } from './verbs/explain.ts';
 import { history } from './verbs/history.ts';
 import { list } from './verbs/list.ts';
@@ -22,6 +23,7 @@ export const verbs: readonly Verb[] = [
   take,
   giveBack,
   explain,
+  doctor,
   history,
   monitor,
   quarantine,

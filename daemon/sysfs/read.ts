@@ -3,13 +3,32 @@
  * (facts/kernel.md 0, finding 4: vendor, device, class, resource, reset_method, power_state, link files).
  * `uevent` is not among them: 6.10 to 6.13 take device_lock in uevent_show. `config` goes through io.ts.
  */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  statSync,
+} from 'node:fs';
 import { basename } from 'node:path';
 
-/** An attribute without its newline; undefined when it is missing or cannot be read. */
+// sysfs shows at most a page (fs/sysfs/file.c). One buffer for all: a read is synchronous.
+const page = Buffer.alloc(4096);
+
+/**
+ * An attribute without its newline; undefined when it is missing or cannot be read. A captured tree may hold anything under
+ * that name: a pipe does not block, and of a huge file the first page is read.
+ */
 export function readAttribute(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1').trimEnd();
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    try {
+      return page.toString('latin1', 0, readSync(fd, page, 0, page.length, null)).trimEnd();
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return undefined; // missing or refused: unknown is a value here
   }

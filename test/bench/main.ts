@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { measureDoctor } from './doctor.ts';
 import { type Figure, type FigureName, json, table } from './figure.ts';
 import { measureManagedHook, measureUnmanagedHook } from './hooks.ts';
 import { measureInventory } from './inventory.ts';
@@ -30,6 +31,7 @@ const groups: readonly Group[] = [
     measure: measureLife,
   },
   { names: ['inventory-64'], measure: measureInventory },
+  { names: ['doctor-64'], measure: measureDoctor },
 ];
 
 /** Processes that ran or wanted to run in the last minute. */

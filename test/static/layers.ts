@@ -4,7 +4,7 @@ import { type Rule, sourcesBelow } from './tree.ts';
 
 const layers: readonly (readonly string[])[] = [
   ['paths', 'errors', 'log', 'deadline', 'printable'],
-  ['pci', 'host', 'sysfs'],
+  ['pci', 'host', 'sysfs', 'domain'],
   ['pipeline', 'reset', 'doctor', 'config'],
   ['bus', 'libvirt', 'guest', 'ctl'],
 ];

@@ -14,7 +14,7 @@ _revivectl_rungs() {
 }
 
 _revivectl() {
-  local verbs='status list show plan reset take return explain history monitor quarantine version help'
+  local verbs='status list show plan reset take return doctor explain history monitor quarantine version help'
   local line=${COMP_LINE:0:COMP_POINT} verb='' card='' index current previous words options candidates='' prefix
   # Not COMP_WORDS: bash splits addresses at their colons.
   read -ra words <<<"$line"
@@ -34,6 +34,7 @@ _revivectl() {
   --op) candidates='prepare return' ;;
   --rung) [[ -n $card ]] && candidates=$(_revivectl_rungs "$card") ;;
   --limit | -n) ;;
+  --root) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
   *)
     options='--json --no-color --yes --help'
     case $verb in
@@ -43,6 +44,7 @@ _revivectl() {
     plan) options+=' --op' candidates=$(_revivectl_domains) ;;
     reset) options+=' --rung' candidates=$(_revivectl_cards) ;;
     take | return) candidates=$(_revivectl_cards) ;;
+    doctor) options+=' --root --only-errors --rules' candidates=$(_revivectl_domains) ;;
     history) options+=' --limit' ;;
     esac
     [[ $current == -* ]] && candidates=$options

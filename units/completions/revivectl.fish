@@ -11,7 +11,7 @@ function __revivectl_rungs
     test -n "$card"; and revivectl show $card --json 2>/dev/null | grep -oE '"rung":"[a-z0-9_-]+"' | cut -d '"' -f 4
 end
 
-set -l verbs status list show plan reset take return explain history monitor quarantine version help
+set -l verbs status list show plan reset take return doctor explain history monitor quarantine version help
 set -l none "not __fish_seen_subcommand_from $verbs"
 complete -c revivectl -f
 complete -c revivectl -l json -d 'print JSON'

@@ -1,0 +1,149 @@
+/** Doctor: all rules over the facts of a host, and what comes out as people and programs read it. Pure but for `examine`. */
+import { idOf, isDisplay } from '../pci/device.ts';
+import type { Card } from '../pci/inventory.ts';
+import { createHostFiles } from './captured.ts';
+import type { DomainFacts } from './domain-facts.ts';
+import { familyOf, usualLadder } from './family.ts';
+import type { Finding, Fix, Judgement, Rule, RuleId, Severity } from './finding.ts';
+import { type HostFacts, readHostFacts } from './host-facts.ts';
+import { rules } from './rules/index.ts';
+import { companionsOf, groupMates, mainOf } from './topology.ts';
+
+interface CardReport {
+  readonly address: string;
+  readonly name: string;
+  /** Null where the ids are unknown. */
+  readonly family: string | null;
+  readonly functions: readonly {
+    readonly address: string;
+    readonly id: string;
+    readonly class: string | null;
+    readonly driver: string | null;
+    readonly group: string | null;
+  }[];
+  readonly groups: readonly string[];
+  /** Whether its IOMMU groups allow it to be given away; null: unknown. */
+  readonly passable: boolean | null;
+  /** Names of the rungs that suit it, in their order. */
+  readonly ladder: readonly string[];
+}
+
+export interface Report {
+  readonly host: {
+    readonly kernel: string | null;
+    readonly cpu: 'amd' | 'intel' | null;
+    readonly iommu: boolean | null;
+    readonly domains: readonly string[];
+  };
+  readonly cards: readonly CardReport[];
+  /** Errors first, then by rule and subject. */
+  readonly findings: readonly Finding[];
+}
+
+/** Reads the host below `root` ('/' is the live one). Never throws. */
+export function examine(root: string): HostFacts {
+  return readHostFacts(createHostFiles(root));
+}
+
+/** What all rules say. With `only`: what concerns that domain, the devices it passes and the host. */
+export function reportOf(facts: HostFacts, only?: DomainFacts): Report {
+  const own = new Set<string>(only?.hostdevs.map(({ address }) => address));
+  const narrow =
+    only === undefined
+      ? facts
+      : {
+          ...facts,
+          domains: [only],
+          passed: facts.passed.filter(({ domain }) => domain === only),
+        };
+  const findings = ruleList().flatMap(([id, rule]) => {
+    // Of who else claims a device only the other domains can tell.
+    const judged =
+      id === 'claimed-twice' && only !== undefined
+        ? rule.judge(facts).filter(({ subject }) => own.has(subject))
+        : rule.judge(narrow);
+    return judged.map((one) => ({ rule: id, ...one }));
+  });
+  return {
+    host: {
+      kernel: facts.kernel ?? null,
+      cpu: facts.cpu ?? null,
+      iommu: facts.inventory.iommu ?? null,
+      domains: facts.domains.map(({ name }) => name),
+    },
+    cards: Array.from(facts.inventory.cards.values(), (card) => cardReport(facts, card)),
+    findings: findings.sort(byWeight),
+  };
+}
+
+/** The rules with their ids, for people who want to know what is looked at. */
+export function ruleList(): readonly (readonly [RuleId, Rule])[] {
+  return Object.values(rules).map((rule) => [rule.id, rule]);
+}
+
+/** The report as JSON has it: English. */
+export function reportJson(report: Report): unknown {
+  return {
+    ...report,
+    findings: report.findings.map(({ rule, severity, subject, message, fix }) => ({
+      ...{ rule, severity, subject, message: message.en },
+      fix: fix && { rule, ...fixJson(fix) },
+    })),
+  };
+}
+
+function fixJson(fix: Fix) {
+  return { ...fix, description: fix.description.en };
+}
+
+function cardReport(facts: HostFacts, card: Card): CardReport {
+  const main = mainOf(card);
+  const family = main && familyOf(main);
+  const groups = new Set(card.functions.flatMap((fn) => fn.group ?? []));
+  return {
+    address: card.address,
+    name: main === undefined ? card.address : `${family?.name ?? 'device'} (${idOf(main)})`,
+    family: family?.name ?? null,
+    functions: card.functions.map((fn) => ({
+      address: fn.address,
+      id: idOf(fn),
+      class: fn.classCode ?? null,
+      driver: fn.driver ?? null,
+      group: fn.group ?? null,
+    })),
+    groups: [...groups],
+    passable: passable(facts, card),
+    ladder: ladderOf(facts, card, family?.ladder ?? usualLadder),
+  };
+}
+
+// Host and ISA bridges never go; else the groups decide. Beside an APU's display sit devices that the host needs.
+function passable(facts: HostFacts, card: Card): boolean | null {
+  if (facts.inventory.iommu === false) return false;
+  if (card.functions.some((fn) => fn.group === undefined)) return null;
+  if (card.functions.some((fn) => /^060[01]/.test(fn.classCode ?? ''))) return false;
+  const display = card.functions.filter(isDisplay);
+  const own =
+    display.length === 0
+      ? card.functions
+      : companionsOf(facts, card, new Set(display.map((fn) => fn.address)));
+  return groupMates(facts, own).length === 0;
+}
+
+const methods = new Set(['device_specific', 'flr', 'af_flr', 'acpi', 'pm']);
+
+// A method that the kernel does not list is none here; `bus` it lists where it then refuses (facts/kernel.md 0, finding 1).
+function ladderOf(facts: HostFacts, card: Card, rungs: readonly string[]): readonly string[] {
+  const listed = card.functions.map((fn) => facts.devices.get(fn.address)?.resetMethods);
+  const known = listed.find((one) => one !== undefined);
+  return known === undefined
+    ? rungs
+    : rungs.filter((rung) => !methods.has(rung) || known.includes(rung));
+}
+
+const weights: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };
+
+function byWeight(a: Judgement & { rule: RuleId }, b: Judgement & { rule: RuleId }): number {
+  const text = (one: typeof a) => `${one.rule} ${one.subject}`;
+  return weights[a.severity] - weights[b.severity] || (text(a) < text(b) ? -1 : 1);
+}

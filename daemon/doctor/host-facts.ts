@@ -1,0 +1,189 @@
+/** Everything that the rules are judged by, read once from a host or a captured tree. Undefined always means: unknown. */
+import { asRevivedError } from '../errors.ts';
+import type { FunctionAddress } from '../pci/address.ts';
+import { isDisplay, type PciFunction } from '../pci/device.ts';
+import { type Inventory, readInventory } from '../pci/inventory.ts';
+import { present, readAttribute } from '../sysfs/read.ts';
+import type { HostFiles, Unread } from './captured.ts';
+import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts';
+import { type DomainFacts, type HostdevFacts, readDomainFacts } from './domain-facts.ts';
+import { type HookFacts, readHookFacts } from './hook-facts.ts';
+import { type FileFacts, fileFacts, type QemuUser, readQemuUser } from './qemu-user.ts';
+import { readSystemDisks } from './system-disks.ts';
+
+/** A function that a domain passes; `fn` undefined where the host does not have it. */
+export interface Passed {
+  readonly domain: DomainFacts;
+  readonly hostdev: HostdevFacts;
+  readonly fn: PciFunction | undefined;
+}
+
+export interface HostFacts {
+  readonly live: boolean;
+  readonly inventory: Inventory;
+  /** Of displays and of what a domain passes, with the bridges above them. */
+  readonly devices: ReadonlyMap<FunctionAddress, DeviceFacts>;
+  /** False where no function shows a driver: then a missing driver is unknown, not "none". */
+  readonly driversKnown: boolean;
+  /** Words of the kernel command line. */
+  readonly cmdline: readonly string[] | undefined;
+  /** `6.1.0-18-amd64`. */
+  readonly kernel: string | undefined;
+  readonly cpu: 'amd' | 'intel' | undefined;
+  /** Whether the module vendor-reset is loaded. */
+  readonly vendorReset: boolean | undefined;
+  /** vfio-pci's disable_idle_d3. */
+  readonly idleD3Disabled: boolean | undefined;
+  /** Who holds memory of a function for the boot screen: `efifb`, `simplefb`, ... (proc/iomem). */
+  readonly framebuffers: readonly { readonly at: FunctionAddress; readonly holder: string }[];
+  /** Functions that the disks of the running system hang on; empty when that is unknown. */
+  readonly systemDisks: readonly FunctionAddress[];
+  readonly domains: readonly DomainFacts[];
+  readonly passed: readonly Passed[];
+  readonly qemu: QemuUser | undefined;
+  /** Of every ROM and firmware file that a domain names. */
+  readonly files: ReadonlyMap<string, FileFacts>;
+  readonly hooks: HookFacts | undefined;
+  /** Lines of the kernel log that some rule asks for; at most `maxLogLines`, the last ones. */
+  readonly log: readonly string[];
+  readonly unread: readonly Unread[];
+  /** Domain files that are no usable XML, and why. */
+  readonly badDomains: readonly { readonly file: string; readonly why: string }[];
+}
+
+const maxDomains = 4096;
+const maxXmlBytes = 8 * 1024 * 1024;
+const maxLogBytes = 4 * 1024 * 1024;
+const maxLogLines = 500;
+const qemuFolder = '/etc/libvirt/qemu';
+
+/** Reads the host behind `files`. Never throws: what cannot be read is in `unread` and `badDomains`. */
+export function readHostFacts(files: HostFiles): HostFacts {
+  const sys = files.path('/sys');
+  const plain = readInventory(sys);
+  const inventory = files.live ? plain : completed(files, plain);
+  const { domains, badDomains } = readDomains(files);
+  const passed = domains.flatMap((domain) =>
+    domain.hostdevs.map((hostdev) => ({
+      domain,
+      hostdev,
+      fn: inventory.functions.get(hostdev.address),
+    })),
+  );
+  const qemu = readQemuUser(files);
+  const modules = present(`${sys}/module`);
+  const idle = readAttribute(`${sys}/module/vfio_pci/parameters/disable_idle_d3`);
+  return {
+    live: files.live,
+    inventory,
+    devices: readDevices(sys, inventory, passed),
+    driversKnown: files.live || Array.from(inventory.functions.values()).some((fn) => fn.driver),
+    cmdline: files
+      .text('/proc/cmdline', 65536)
+      ?.split(/\s+/)
+      .filter((word) => word !== ''),
+    kernel: kernelOf(files),
+    cpu: cpuOf(files, inventory),
+    vendorReset: modules ? present(`${sys}/module/vendor_reset`) : undefined,
+    idleD3Disabled: idle === undefined ? undefined : idle === 'Y',
+    framebuffers: framebuffersIn(files.text('/proc/iomem', 1024 * 1024) ?? ''),
+    systemDisks: readSystemDisks(files),
+    domains,
+    passed,
+    qemu,
+    files: filesOf(files, qemu, domains),
+    hooks: readHookFacts(files),
+    log: logOf(files),
+    unread: files.unread,
+    badDomains,
+  };
+}
+
+function readDevices(
+  sys: string,
+  inventory: Inventory,
+  passed: readonly Passed[],
+): HostFacts['devices'] {
+  // Only displays and the bridges above them are asked for their links.
+  const displays = Array.from(inventory.functions.values()).filter(isDisplay);
+  const linked = new Set(displays.flatMap((fn) => [fn.address, ...fn.ports]));
+  const lent = passed.flatMap(({ fn }) => fn?.address ?? []);
+  return new Map(
+    Array.from(new Set([...linked, ...lent]), (address) => [
+      address,
+      readDeviceFacts(sys, address, linked.has(address)),
+    ]),
+  );
+}
+
+// /etc/libvirt/qemu/NAME.xml, and the links of those that start with the host.
+function readDomains(files: HostFiles): Pick<HostFacts, 'domains' | 'badDomains'> {
+  const domains: DomainFacts[] = [];
+  const badDomains: { file: string; why: string }[] = [];
+  const autostart = new Set(files.names(`${qemuFolder}/autostart`) ?? []);
+  const names = (files.names(qemuFolder) ?? []).filter((name) => name.endsWith('.xml'));
+  for (const name of names.slice(0, maxDomains)) {
+    const xml = files.text(`${qemuFolder}/${name}`, maxXmlBytes);
+    if (xml === undefined) continue;
+    try {
+      domains.push(readDomainFacts(xml, autostart.has(name)));
+    } catch (error) {
+      badDomains.push({ file: `${qemuFolder}/${name}`, why: asRevivedError(error).message });
+    }
+  }
+  return { domains, badDomains };
+}
+
+function filesOf(
+  files: HostFiles,
+  qemu: QemuUser | undefined,
+  domains: readonly DomainFacts[],
+): HostFacts['files'] {
+  const paths = domains.flatMap((domain) => [
+    domain.loader,
+    ...domain.hostdevs.map(({ rom }) => rom?.file ?? null),
+  ]);
+  const named = new Set(paths.filter((path) => path !== null));
+  return new Map(Array.from(named, (path) => [path, fileFacts(files, qemu, path)]));
+}
+
+function kernelOf(files: HostFiles): string | undefined {
+  return /^Linux version (\S+)/.exec(files.text('/proc/version', 4096) ?? '')?.[1];
+}
+
+// The CPU, or the maker of the host bridge, which is the same on every x86 with an IOMMU.
+function cpuOf(files: HostFiles, inventory: Inventory): HostFacts['cpu'] {
+  const text = files.text('/proc/cpuinfo', 16 * 1024 * 1024) ?? '';
+  const maker = /^vendor_id\s*:\s*(\S+)/m.exec(text)?.[1];
+  if (maker === 'AuthenticAMD' || maker === 'HygonGenuine') return 'amd';
+  if (maker === 'GenuineIntel') return 'intel';
+  const bridge = Array.from(inventory.functions.values()).find((fn) =>
+    fn.classCode?.startsWith('0600'),
+  );
+  // 1002: the chipsets before Zen.
+  if (bridge?.vendor === '1022' || bridge?.vendor === '1002') return 'amd';
+  return bridge?.vendor === '8086' ? 'intel' : undefined;
+}
+
+// "  d0000000-d08fffff : efifb" below "d0000000-dfffffff : 0000:0b:00.0"; names are there for every reader.
+function framebuffersIn(iomem: string): HostFacts['framebuffers'] {
+  const found: { at: FunctionAddress; holder: string }[] = [];
+  let at: FunctionAddress | undefined;
+  for (const line of iomem.split('\n')) {
+    const name = line.split(' : ')[1]?.trim() ?? '';
+    if (/^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/.test(name)) at = name as FunctionAddress;
+    else if (/^(efifb|simplefb|vesafb|simpledrm|BOOTFB)$/.test(name) && at !== undefined) {
+      found.push({ at, holder: name });
+    } else if (!line.startsWith(' ')) at = undefined;
+  }
+  return found;
+}
+
+function logOf(files: HostFiles): readonly string[] {
+  const text = ['/var/log/kernel.log', '/var/log/kern.log']
+    .map((path) => files.tail(path, maxLogBytes))
+    .find((one) => one !== undefined);
+  if (text === undefined) return [];
+  const asked = /^.*(?:apparmor="DENIED"|RLIMIT_MEMLOCK|can't reserve|VFIO_MAP_DMA).*$/gm;
+  return (text.match(asked) ?? []).slice(-maxLogLines).map((line) => line.slice(0, 1000));
+}

