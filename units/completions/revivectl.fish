@@ -25,6 +25,7 @@ complete -c revivectl -n $none -a plan -d 'say what would be done for a domain, 
 complete -c revivectl -n $none -a reset -d 'reset a card until it is healthy, and follow that'
 complete -c revivectl -n $none -a take -d 'take a card from the host, ready for a guest'
 complete -c revivectl -n $none -a return -d 'give a card back to the host'
+complete -c revivectl -n $none -a doctor -d 'look for what keeps cards from working in guests'
 complete -c revivectl -n $none -a explain -d 'say what a kernel, QEMU or libvirt log shows'
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
@@ -40,3 +41,7 @@ complete -c revivectl -n '__fish_seen_subcommand_from reset take return' -a '(__
 complete -c revivectl -n '__fish_seen_subcommand_from reset' -x -l rung -a '(__revivectl_rungs)' -d 'use this rung and no other'
 complete -c revivectl -n '__fish_seen_subcommand_from explain' -F
 complete -c revivectl -n '__fish_seen_subcommand_from history' -x -s n -l limit -d 'at most so many jobs'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -a '(__revivectl_domains)'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l root -a '(__fish_complete_directories)' -d 'judge a captured host'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l only-errors -d 'print errors only'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l rules -d 'list what is looked at, and why'
