@@ -160,6 +160,8 @@ test('root may call every method', bounded, async () => {
   assert.deepEqual(service.asked.toSorted(), [
     'cancel 7',
     'check 0000:0b:00',
+    'clear host risk',
+    'clear quarantine - -',
     'history 1',
     'hook prepare win10  ',
     'plan win10 prepare',

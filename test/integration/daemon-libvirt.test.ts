@@ -151,25 +151,23 @@ test(
 );
 
 test(
-  'killed while the guest has the card: it stays there until libvirt says that the guest is off',
+  'the card was taken out of a running guest while the daemon was away: it comes home',
   bounded,
   async () => {
     const home = room.home(xhci);
+    // test:///default starts no domain with a PCI hostdev: its XML does not have the card. With a guest that has it, the
+    // restart is a scenario of the lab (40-restarts).
     const uuid = await define('survivor');
     await libvirtd.virsh(uri, 'start', 'survivor');
     await lend(xhci, 'survivor', uuid);
     await restart();
     await becomes(uuid, 'running');
-    assert.equal(await cardState(xhci), 'lent');
-    const back = await room.ctl('return', xhci);
-    assert.equal(back.code, 4);
-    assert.match(back.err, /Card 0000:03:00 is with domain survivor, which is running/);
-    assert.deepEqual(room.drivers(xhci), ['vfio-pci']);
-
-    await libvirtd.virsh(uri, 'destroy', 'survivor');
     await daemon.says(/return of 0000:03:00: done/);
     assert.deepEqual(room.leases(), []);
     assert.deepEqual(room.home(xhci), home);
+    const history = await room.ctl('history', '--limit', '1');
+    assert.match(history.out, /it was detached from its domain/);
+    await libvirtd.virsh(uri, 'destroy', 'survivor');
   },
 );
 

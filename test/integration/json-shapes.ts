@@ -63,6 +63,18 @@ const manager: Shape = {
   libvirtVersion: 'text',
   iommu: 'flag',
   runningJobs: 'number',
+  hostAtRisk: 'text',
+  findings: [{ rule: 'text', severity: 'text', subject: 'text', message: 'text' }],
+  quarantine: [
+    {
+      card: 'text',
+      kind: 'text',
+      name: 'text',
+      kernel: 'text',
+      active: 'flag',
+      sinceUsec: 'number',
+    },
+  ],
 };
 
 const planStep: Shape = {

@@ -1,6 +1,5 @@
 #!/bin/bash
-# libvirtd is killed inside `stopped`, restarted again and again, and hung; cards are attached to and detached from guests that
-# run. No card is lost, and the state is in step again within 5 s. `85-libvirtd.sh 50` restarts it 50 times.
+# libvirtd is killed inside `stopped`, restarted again and again, and hung; a card is attached to a guest that runs. No card is lost, and the state is in step again within 5 s. `85-libvirtd.sh 50` restarts it 50 times.
 set -u
 # shellcheck source=../lib.sh
 . /opt/revived/test/lab/lib.sh
@@ -65,7 +64,7 @@ check "destroy" virsh -q destroy guest
 check "home" wait_until 60 card_is_home "$BOCHS"
 check "as before" same "$before" "$(state_of bochs)"
 
-say "attached and detached at run time, where libvirt runs no hook"
+say "attached at run time, where libvirt runs no hook"
 before_flr=$(state_of flr)
 sed "s|<video>|<controller type='pci' index='1' model='pcie-root-port'/><controller type='pci' index='2' model='pcie-root-port'/>&|; s|<name>guest|<name>plain|; /<hostdev/,/<\/hostdev>/d" \
     /run/lab/guest.xml >/run/lab/plain.xml
@@ -78,9 +77,8 @@ cat >/run/lab/flr.xml <<XML
 XML
 check "attach-device" virsh -q attach-device plain /run/lab/flr.xml --live
 check "the daemon knows who has it" wait_until 10 card_is_lent "$FLR" plain
-check "detach-device" virsh -q detach-device plain /run/lab/flr.xml --live
+# A card leaves a guest only when the guest lets it go, and nothing runs in this one: taking it out under it is in the unit tests.
+check "destroy" virsh -q destroy plain
 check "home" wait_until 60 card_is_home "$FLR"
 check "as before" same "$before_flr" "$(state_of flr)"
-check "destroy" virsh -q destroy plain
-check "home still" card_is_home "$FLR"
 finish
