@@ -66,6 +66,8 @@ async function lab(args: readonly string[]): Promise<LabRun> {
     cwd: top,
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: scenarioLimitMs,
+    // Two machines share what one has when somebody runs a scenario by hand.
+    env: { LAB_TIMEOUT: '1500', ...process.env },
   });
   const exited = once(child, 'exit');
   const lines: string[] = [];
