@@ -1,13 +1,14 @@
 /** Doctor: all rules over the facts of a host, and what comes out as people and programs read it. Pure but for `examine`. */
 import { idOf, isDisplay } from '../pci/device.ts';
-import type { Card } from '../pci/inventory.ts';
+import { type Card, mainFunction } from '../pci/inventory.ts';
+import { type Quirk, quirkOf } from '../pci/quirks.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import { createHostFiles } from './captured.ts';
 import type { DomainFacts } from './domain-facts.ts';
-import { familyOf, usualLadder } from './family.ts';
 import type { Finding, Fix, Judgement, Rule, RuleId, Severity } from './finding.ts';
 import { type HostFacts, readHostFacts } from './host-facts.ts';
 import { rules } from './rules/index.ts';
-import { companionsOf, groupMates, mainOf } from './topology.ts';
+import { companionsOf, groupMates } from './topology.ts';
 
 interface CardReport {
   readonly address: string;
@@ -24,8 +25,8 @@ interface CardReport {
   readonly groups: readonly string[];
   /** Whether its IOMMU groups allow it to be given away; null: unknown. */
   readonly passable: boolean | null;
-  /** Names of the rungs that suit it, in their order. */
-  readonly ladder: readonly string[];
+  /** Names of the rungs that suit it, the most suitable first; none that are forbidden. */
+  readonly ladder: readonly RungName[];
 }
 
 export interface Report {
@@ -97,8 +98,9 @@ function fixJson(fix: Fix) {
 }
 
 function cardReport(facts: HostFacts, card: Card): CardReport {
-  const main = mainOf(card);
-  const family = main && familyOf(main);
+  const main = mainFunction(card);
+  const quirk = quirkOf(card);
+  const { family } = quirk;
   const groups = new Set(card.functions.flatMap((fn) => fn.group ?? []));
   return {
     address: card.address,
@@ -113,7 +115,7 @@ function cardReport(facts: HostFacts, card: Card): CardReport {
     })),
     groups: [...groups],
     passable: passable(facts, card),
-    ladder: ladderOf(facts, card, family?.ladder ?? usualLadder),
+    ladder: ladderOf(facts, card, quirk),
   };
 }
 
@@ -130,15 +132,24 @@ function passable(facts: HostFacts, card: Card): boolean | null {
   return groupMates(facts, own).length === 0;
 }
 
-const methods = new Set(['device_specific', 'flr', 'af_flr', 'acpi', 'pm']);
+const methods: ReadonlySet<RungName> = new Set([
+  'device_specific',
+  'flr',
+  'af_flr',
+  'acpi',
+  'pm',
+  'cxl_bus',
+]);
 
 // A method that the kernel does not list is none here; `bus` it lists where it then refuses (facts/kernel.md 0, finding 1).
-function ladderOf(facts: HostFacts, card: Card, rungs: readonly string[]): readonly string[] {
+// Where its list is unknown, device_specific is left out of the ladder of a family to which nobody gives it.
+function ladderOf(facts: HostFacts, card: Card, quirk: Quirk): readonly RungName[] {
   const listed = card.functions.map((fn) => facts.devices.get(fn.address)?.resetMethods);
   const known = listed.find((one) => one !== undefined);
-  return known === undefined
-    ? rungs
-    : rungs.filter((rung) => !methods.has(rung) || known.includes(rung));
+  return quirk.ladder.filter((rung) => {
+    if (known !== undefined) return !methods.has(rung) || known.includes(rung);
+    return rung !== 'device_specific' || !quirk.known || quirk.deviceSpecific !== undefined;
+  });
 }
 
 const weights: Readonly<Record<Severity, number>> = { error: 0, warning: 1, note: 2 };

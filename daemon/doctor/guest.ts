@@ -1,7 +1,7 @@
 /** What a domain's XML gives away about its guest. Pure. */
 import { isDisplay } from '../pci/device.ts';
+import { type Family, familyOf } from '../pci/quirks.ts';
 import type { DomainFacts } from './domain-facts.ts';
-import { type Family, familyOf } from './family.ts';
 import type { HostFacts } from './host-facts.ts';
 
 /** `maybe-windows`: Hyper-V features are on and nothing says which system it is. */

@@ -1,7 +1,7 @@
 /** How findings name things: the same in every language. */
 import { idOf, isDisplay, isUsbController, type PciFunction } from '../pci/device.ts';
+import { familyOf } from '../pci/quirks.ts';
 import { printable } from '../printable.ts';
-import { familyOf } from './family.ts';
 
 /** `0000:0b:00.0 (AMD Navi 10, 1002:731f)`. */
 export function label(fn: PciFunction): string {

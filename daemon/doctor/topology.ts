@@ -1,8 +1,8 @@
 /** Places on the PCI tree, as the rules need them. A captured listing may have lost the tree: then buses and classes must do. Pure. */
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
-import { isBridge, isDisplay, isUsbController, type PciFunction } from '../pci/device.ts';
+import { isBridge, isDisplay, type PciFunction } from '../pci/device.ts';
 import type { Card } from '../pci/inventory.ts';
-import { familyOf } from './family.ts';
+import { familyOf } from '../pci/quirks.ts';
 import type { HostFacts, Passed } from './host-facts.ts';
 
 /** `BB` of an address, with its segment: `0000:0b`. */
@@ -115,11 +115,4 @@ export function passedFunctions(
     if (fn !== undefined) found.set(fn, [...(found.get(fn) ?? []), domain.name]);
   }
   return Array.from(found, ([fn, domains]) => ({ fn, domains }));
-}
-
-/** The function that stands for a card: its display, its USB controller, or its first. */
-export function mainOf(card: Card): PciFunction | undefined {
-  return (
-    card.functions.find(isDisplay) ?? card.functions.find(isUsbController) ?? card.functions[0]
-  );
 }

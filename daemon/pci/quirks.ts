@@ -1,6 +1,7 @@
 /**
- * What is known of resets, per family of devices. The data is in quirks/*.json (schema: quirks/schema.json); adding a card
- * means adding data there. The lint of the data is test/static/quirks.ts. Pure.
+ * What is known of devices, per family: what resets them, what harms them, what their cards are like. The one table of it, for
+ * the ladder and for doctor. The data is in quirks/*.json (schema: quirks/schema.json); adding a card means adding data
+ * there. The lint of the data is test/static/quirks.ts. Pure.
  */
 import { idOf, type PciFunction } from './device.ts';
 import { type DeviceRange, deviceRanges } from './device-ranges.ts';
@@ -26,7 +27,7 @@ const kinds = [
   'switch',
   'other',
 ] as const;
-const hazardKinds = ['bus-reset', 'flr', 'usb-reset', 'd3cold'] as const;
+const hazardKinds = ['bus-reset', 'flr', 'usb-reset', 'd3cold', 'no-reset'] as const;
 const resetTimes = ['every-guest', 'when-unhealthy'] as const;
 const rebootKinds = ['warm', 'cold'] as const;
 const confidences = ['high', 'medium', 'low'] as const;
@@ -36,6 +37,12 @@ const driverMethods = ['baco', 'mode1', 'mode2'] as const;
 interface Hazard {
   readonly kind: (typeof hazardKinds)[number];
   readonly reason: string;
+  /** True where only some boards of the family have it. */
+  readonly some: boolean;
+  /** True where it takes the whole host down. */
+  readonly endsHost: boolean;
+  /** `5.8`: the kernel that avoids it by itself, as all later ones do; undefined where none does. */
+  readonly avoidedSince: string | undefined;
 }
 
 /** What follows from a family for the cards of it. */
@@ -64,6 +71,12 @@ export interface Family extends Behaviour {
   readonly name: string;
   readonly kind: (typeof kinds)[number];
   readonly vendor: string;
+  /** The card carries a PCIe switch of its own, whose ports isolate its functions (facts/kernel.md 8). */
+  readonly cardSwitch: boolean;
+  /** Its firmware has no part for a BIOS guest any more. */
+  readonly uefiOnly: boolean;
+  /** Its last driver for Windows refuses a guest that shows KVM (NVIDIA before 465). */
+  readonly hideKvm: boolean;
 }
 
 export interface Quirk extends Behaviour {
@@ -91,15 +104,26 @@ interface FamilyData {
   readonly devices: string;
   readonly ladder: string;
   readonly never?: readonly { readonly rungs: string; readonly reason: string }[] | undefined;
-  readonly hazards?: readonly { readonly kind: string; readonly reason: string }[] | undefined;
+  readonly hazards?: readonly HazardData[] | undefined;
   readonly resetAfter: string;
   readonly guestReboot: string;
   readonly deviceSpecific?:
     | { readonly by: string; readonly devices: string; readonly needed: boolean }
     | undefined;
   readonly driverReset?: { readonly method: string; readonly onLoad: boolean } | undefined;
+  readonly cardSwitch?: boolean | undefined;
+  readonly uefiOnly?: boolean | undefined;
+  readonly hideKvm?: boolean | undefined;
   readonly confidence: string;
   readonly source: readonly string[];
+}
+
+interface HazardData {
+  readonly kind: string;
+  readonly reason: string;
+  readonly some?: boolean | undefined;
+  readonly endsHost?: boolean | undefined;
+  readonly avoidedSince?: string | undefined;
 }
 
 /** A range of device ids of one vendor, both ends included, and what it stands for. */
@@ -146,6 +170,16 @@ export function familyOf(
   fn: Pick<PciFunction, 'vendor' | 'device' | 'classCode'>,
 ): Family | undefined {
   return entryOf(fn)?.family;
+}
+
+/** The hazard of that kind of a function by its ids; undefined where the data knows none. The data has one of a kind at most. */
+export function hazardOf(fn: PciFunction, kind: Hazard['kind']): Hazard | undefined {
+  return familyOf(fn)?.hazards.find((hazard) => hazard.kind === kind);
+}
+
+/** Who gives this very function the kernel's device_specific method; undefined where nobody does. By its ids. */
+export function deviceSpecificOf(fn: PciFunction): Quirk['deviceSpecific'] {
+  return entryOf(fn)?.deviceSpecific;
 }
 
 /**
@@ -227,9 +261,12 @@ function familyFrom(from: FamilyData): Family {
         rungsOf(rungs).map((rung) => [rung, reason] as const),
       ),
     ),
-    hazards: (from.hazards ?? []).map(({ kind, reason }) => ({
-      kind: oneOf(hazardKinds, kind),
-      reason,
+    hazards: (from.hazards ?? []).map((hazard) => ({
+      kind: oneOf(hazardKinds, hazard.kind),
+      reason: hazard.reason,
+      some: hazard.some === true,
+      endsHost: hazard.endsHost === true,
+      avoidedSince: hazard.avoidedSince,
     })),
     resetAfter: oneOf(resetTimes, from.resetAfter),
     guestReboot: oneOf(rebootKinds, from.guestReboot),
@@ -240,6 +277,9 @@ function familyFrom(from: FamilyData): Family {
             method: oneOf(driverMethods, from.driverReset.method),
             onLoad: from.driverReset.onLoad,
           },
+    cardSwitch: from.cardSwitch === true,
+    uefiOnly: from.uefiOnly === true,
+    hideKvm: from.hideKvm === true,
     confidence: oneOf(confidences, from.confidence),
     source: from.source,
   };

@@ -12,6 +12,7 @@ const widest = 0x280;
 
 interface FamilyData {
   readonly id: string;
+  readonly kind: string;
   readonly vendor: string;
   readonly devices: string;
   readonly ladder: string;
@@ -19,6 +20,10 @@ interface FamilyData {
   readonly resetAfter: string;
   readonly deviceSpecific?: { readonly devices: string };
   readonly driverReset?: object;
+  readonly hazards?: readonly { readonly kind: string; readonly some?: true }[];
+  readonly cardSwitch?: true;
+  readonly uefiOnly?: true;
+  readonly hideKvm?: true;
 }
 
 export const quirksRule: Rule = (tree) => {
@@ -68,6 +73,20 @@ function lint(family: FamilyData): readonly string[] {
     family.resetAfter === 'every-guest' && !ladder.some((name) => gentle.has(name)),
     'a reset is due after every guest, but its ladder has none for a healthy card',
   );
+  const hazards = family.hazards ?? [];
+  const kinds = hazards.map(({ kind }) => kind);
+  when(new Set(kinds).size !== kinds.length, 'it has two hazards of one kind');
+  for (const { kind, some } of hazards) {
+    const rung = deadlyRungs.get(kind);
+    when(
+      some === undefined && rung !== undefined && ladder.includes(rung),
+      `${rung} is in its ladder, and a hazard of every one of them`,
+    );
+  }
+  when(
+    family.kind !== 'gpu' && (family.cardSwitch ?? family.uefiOnly ?? family.hideKvm) === true,
+    'cardSwitch, uefiOnly and hideKvm are for graphics cards',
+  );
   const own = idsOf(family.devices);
   const specific = family.deviceSpecific === undefined ? [] : idsOf(family.deviceSpecific.devices);
   if (typeof own === 'string' || typeof specific === 'string') {
@@ -83,6 +102,13 @@ function lint(family: FamilyData): readonly string[] {
   );
   return complaints;
 }
+
+/** The rung that is the hazard of that kind. */
+const deadlyRungs: ReadonlyMap<string, string> = new Map([
+  ['bus-reset', 'bus'],
+  ['flr', 'flr'],
+  ['d3cold', 'd3cold'],
+]);
 
 const gentle: ReadonlySet<string> = new Set(['device_specific', 'flr', 'af_flr', 'acpi']);
 

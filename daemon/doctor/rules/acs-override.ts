@@ -1,7 +1,7 @@
 /** Groups that the hardware does not give: the kernel was told to believe in isolation that is not there. */
 import { isDisplay, type PciFunction } from '../../pci/device.ts';
 import type { Card } from '../../pci/inventory.ts';
-import { familyOf } from '../family.ts';
+import { familyOf } from '../../pci/quirks.ts';
 import type { Rule } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
 import { labels, listed } from '../label.ts';

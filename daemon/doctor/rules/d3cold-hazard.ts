@@ -1,5 +1,5 @@
 /** Cards that do not come back when their power is cut between two guests. */
-import { familyOf } from '../family.ts';
+import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label } from '../label.ts';
 import { passedFunctions } from '../topology.ts';
@@ -11,7 +11,7 @@ export const d3coldHazard: Rule = {
   reference: 'drivers/vfio/pci/vfio_pci_core.c disable_idle_d3; facts/kernel.md 6, rung 6',
   judge(facts) {
     return passedFunctions(facts).flatMap(({ fn }): readonly Judgement[] => {
-      if (familyOf(fn)?.hazards.d3cold !== true || facts.idleD3Disabled === true) return [];
+      if (hazardOf(fn, 'd3cold') === undefined || facts.idleD3Disabled === true) return [];
       if (facts.devices.get(fn.address)?.d3coldAllowed === false) return [];
       return [
         {

@@ -1,5 +1,5 @@
 /** vendor-reset is loaded, and the kernel does not use it. */
-import { familyOf } from '../family.ts';
+import { deviceSpecificOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label } from '../label.ts';
 import { passedFunctions } from '../topology.ts';
@@ -12,7 +12,7 @@ export const deviceSpecificInactive: Rule = {
   judge(facts) {
     return passedFunctions(facts).flatMap(({ fn }): readonly Judgement[] => {
       const methods = facts.devices.get(fn.address)?.resetMethods;
-      const suited = familyOf(fn)?.vendorReset === true;
+      const suited = deviceSpecificOf(fn)?.by === 'vendor-reset';
       if (!suited || facts.vendorReset !== true || methods === undefined) return [];
       if (methods.includes('device_specific')) return [];
       const place = `/sys/bus/pci/devices/${fn.address}/reset_method`;

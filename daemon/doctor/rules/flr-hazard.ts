@@ -1,5 +1,5 @@
 /** Functions that a function level reset hangs. */
-import { familyOf } from '../family.ts';
+import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, quoted } from '../label.ts';
 import { passedFunctions } from '../topology.ts';
@@ -11,22 +11,23 @@ export const flrHazard: Rule = {
   reference: 'drivers/pci/quirks.c quirk_no_flr; facts/kernel.md 2, 7, 8',
   judge(facts) {
     return passedFunctions(facts).flatMap(({ fn, domains }): readonly Judgement[] => {
-      const hazard = familyOf(fn)?.hazards.flr;
+      const hazard = hazardOf(fn, 'flr');
       if (hazard === undefined) return [];
       const methods = facts.devices.get(fn.address)?.resetMethods;
       const unused = methods !== undefined && !methods.includes('flr');
-      // quirks.c has them since 5.8 at the latest; this kernel says itself when it would use FLR.
+      // This kernel says itself when it would use FLR; of another one the data says since when it does not.
       const listed = methods?.includes('flr') === true;
       if (unused) return [];
       const name = quoted(...domains);
-      const quirked = hazard === 'quirked' && !listed;
+      const { some } = hazard;
+      const since = listed ? undefined : hazard.avoidedSince;
       return [
         {
-          severity: quirked || hazard === 'some' ? 'note' : 'warning',
+          severity: since !== undefined || some ? 'note' : 'warning',
           subject: fn.address,
           message: {
-            en: `${label(fn)}, which domain ${name} passes, ${hazard === 'some' ? 'does not always come' : 'does not come'} back from a function level reset. ${quirked ? 'Kernels from 5.8 on know that and do not use it; on an older one, do not pass it.' : `It then hangs its guest, and some boards freeze. Leave flr out of /sys/bus/pci/devices/${fn.address}/reset_method, or do not pass it.`}`,
-            ja: `ドメイン ${name} に渡す ${label(fn)} は、ファンクションレベルリセット(FLR)から復帰し${hazard === 'some' ? 'ないことがあります' : 'ません'}。${quirked ? '5.8 以降のカーネルはこれを知っていて FLR を使いません。それより古い場合は渡さないでください。' : `ゲストが固まり、ホストごと停止することもあります。/sys/bus/pci/devices/${fn.address}/reset_method から flr を外すか、渡さないでください。`}`,
+            en: `${label(fn)}, which domain ${name} passes, ${some ? 'does not always come' : 'does not come'} back from a function level reset. ${since !== undefined ? `Kernels from ${since} on know that and do not use it; on an older one, do not pass it.` : `It then hangs its guest, and some boards freeze. Leave flr out of /sys/bus/pci/devices/${fn.address}/reset_method, or do not pass it.`}`,
+            ja: `ドメイン ${name} に渡す ${label(fn)} は、ファンクションレベルリセット(FLR)から復帰し${some ? 'ないことがあります' : 'ません'}。${since !== undefined ? `${since} 以降のカーネルはこれを知っていて FLR を使いません。それより古い場合は渡さないでください。` : `ゲストが固まり、ホストごと停止することもあります。/sys/bus/pci/devices/${fn.address}/reset_method から flr を外すか、渡さないでください。`}`,
           },
           fix: null,
         },

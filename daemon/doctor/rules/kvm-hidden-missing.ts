@@ -45,5 +45,5 @@ function severityOf(gpus: readonly PassedGpu[] | undefined): Severity | null {
   if (gpus === undefined) return 'note';
   const nvidia = gpus.filter(({ vendor }) => vendor === 'nvidia');
   if (nvidia.length === 0) return null;
-  return nvidia.some(({ family }) => family?.hidesNeeded === true) ? 'warning' : 'note';
+  return nvidia.some(({ family }) => family?.hideKvm === true) ? 'warning' : 'note';
 }

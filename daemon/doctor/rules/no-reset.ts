@@ -1,6 +1,6 @@
 /** A device that nothing on this host can reset between two guests. */
 import { isDisplay } from '../../pci/device.ts';
-import { familyOf } from '../family.ts';
+import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, quoted } from '../label.ts';
 import { onRootBus, passedFunctions } from '../topology.ts';
@@ -14,7 +14,7 @@ export const noReset: Rule = {
     return passedFunctions(facts).flatMap(({ fn, domains }): readonly Judgement[] => {
       const methods = facts.devices.get(fn.address)?.resetMethods;
       const none = methods?.length === 0 && onRootBus(facts, fn);
-      const family = isDisplay(fn) && familyOf(fn)?.hazards.none === true;
+      const family = isDisplay(fn) && hazardOf(fn, 'no-reset') !== undefined;
       if (!none && !(family && methods?.some((one) => one !== 'pm' && one !== 'bus') !== true)) {
         return [];
       }

@@ -1,24 +1,26 @@
 /** USB controllers that do not survive a reset, or that lock the host up. */
-import { familyOf } from '../family.ts';
+import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, quoted } from '../label.ts';
 import type { Message } from '../message.ts';
 import { passedFunctions } from '../topology.ts';
 
-const consequences: Readonly<Record<'dies' | 'host' | 'quirked', Message>> = {
-  dies: {
-    en: 'does not survive a reset: it is gone until the host is rebooted, and some hosts lock up. Pass it only if it stays with the guest; a card with another chip (ASMedia, Fresco Logic) is safer',
-    ja: 'リセットに耐えません。ホストを再起動するまで使えなくなり、ホストが固まることもあります。ゲスト専用にする場合だけ渡すか、別のチップ(ASMedia、Fresco Logic)のカードを使ってください',
-  },
-  host: {
-    en: 'takes the whole host down when it is reset: the machine reboots at once. Leave it to the host, and pass single USB devices or a USB card',
-    ja: 'リセットするとホスト全体が即座に再起動します。ホストに残し、USB デバイスを個別に渡すか、USB カードを使ってください',
-  },
-  quirked: {
-    en: 'has a function level reset that hangs it. Kernels from 5.8 on do not use it, and then it has no reset of its own: shut the guest down cleanly',
-    ja: 'ファンクションレベルリセットで固まります。5.8 以降のカーネルはそれを使いませんが、その場合は独自のリセット手段がありません。ゲストは正常終了させてください',
-  },
+const dies: Message = {
+  en: 'does not survive a reset: it is gone until the host is rebooted, and some hosts lock up. Pass it only if it stays with the guest; a card with another chip (ASMedia, Fresco Logic) is safer',
+  ja: 'リセットに耐えません。ホストを再起動するまで使えなくなり、ホストが固まることもあります。ゲスト専用にする場合だけ渡すか、別のチップ(ASMedia、Fresco Logic)のカードを使ってください',
 };
+const mayDie: Message = {
+  en: 'does not always survive a reset: it may be gone until the host is rebooted. Shut the guest down cleanly',
+  ja: 'リセットに耐えないことがあり、ホストを再起動するまで使えなくなる場合があります。ゲストは正常終了させてください',
+};
+const endsHost: Message = {
+  en: 'takes the whole host down when it is reset: the machine reboots at once. Leave it to the host, and pass single USB devices or a USB card',
+  ja: 'リセットするとホスト全体が即座に再起動します。ホストに残し、USB デバイスを個別に渡すか、USB カードを使ってください',
+};
+const avoided = (since: string): Message => ({
+  en: `has a function level reset that hangs it. Kernels from ${since} on do not use it, and then it has no reset of its own: shut the guest down cleanly`,
+  ja: `ファンクションレベルリセットで固まります。${since} 以降のカーネルはそれを使いませんが、その場合は独自のリセット手段がありません。ゲストは正常終了させてください`,
+});
 
 export const usbResetHazard: Rule = {
   id: 'usb-reset-hazard',
@@ -28,12 +30,14 @@ export const usbResetHazard: Rule = {
     'facts/kernel.md 8; https://github.com/QubesOS/qubes-issues/issues/8322; drivers/pci/quirks.c',
   judge(facts) {
     return passedFunctions(facts).flatMap(({ fn, domains }): readonly Judgement[] => {
-      const hazard = familyOf(fn)?.hazards.usb;
+      const hazard = hazardOf(fn, 'usb-reset');
       if (hazard === undefined) return [];
-      const { en, ja } = consequences[hazard];
+      const { avoidedSince, some } = hazard;
+      const harm = hazard.endsHost ? endsHost : some ? mayDie : dies;
+      const { en, ja } = avoidedSince === undefined ? harm : avoided(avoidedSince);
       return [
         {
-          severity: hazard === 'quirked' ? 'note' : 'warning',
+          severity: avoidedSince !== undefined || some ? 'note' : 'warning',
           subject: fn.address,
           message: {
             en: `${label(fn)}, which domain ${quoted(...domains)} passes, ${en}.`,

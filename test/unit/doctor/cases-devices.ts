@@ -199,6 +199,11 @@ export const devicesCases = {
         ...{ functions: nvidia, domains: passes(...both), vendorReset: true },
         devices: { '0000:0b:00.0': { resetMethods: ['bus'] } },
       },
+      // A Polaris that the module does not know.
+      {
+        ...{ functions: gpu('1002:67d4'), domains: passes(...both), vendorReset: true },
+        devices: { '0000:0b:00.0': { resetMethods: ['bus'] } },
+      },
     ],
   },
   'bus-reset-hazard': {
@@ -212,8 +217,40 @@ export const devicesCases = {
         'note',
         '0000:0b:00.0',
       ],
+      [
+        { functions: gpu('1002:744c'), domains: passes(...both) },
+        'note',
+        '0000:0b:00.0',
+        /may be one of .*S3/,
+      ],
+      // No module resets it, and it does not come back from a suspend either.
+      [
+        { functions: gpu('1002:740f', { class: '120000' }), domains: passes(...both) },
+        'warning',
+        '0000:0b:00.0',
+        /until the host is rebooted, and [^(]*never force it off\.$/,
+      ],
+      [
+        {
+          functions: [{ at: '0000:04:00.0', id: '1b21:1164', class: '010601', ports }],
+          domains: passes('04:00.0'),
+        },
+        'note',
+        '0000:04:00.0',
+        /from 6\.12 on know that and do none/,
+      ],
     ],
-    green: [{ functions: nvidia, domains: passes(...both) }, { functions: polaris }],
+    green: [
+      { functions: nvidia, domains: passes(...both) },
+      { functions: polaris },
+      { functions: gpu('1002:67b1'), domains: passes(...both) },
+      // usb-reset-hazard says it, and of bridges host-critical-device.
+      { functions: [usb('0000:42:00.0', '1912:0014')], domains: passes('42:00.0') },
+      {
+        functions: [{ at: '0000:42:00.0', id: '10de:22ce', class: '060400' }],
+        domains: passes('42:00.0'),
+      },
+    ],
   },
   'flr-hazard': {
     red: [
@@ -223,6 +260,24 @@ export const devicesCases = {
         'note',
         '0000:0d:00.3',
         /5\.8/,
+      ],
+      [
+        {
+          functions: [{ at: '0000:0d:00.1', id: '1022:17f0', class: '118000', ports }],
+          domains: passes('0d:00.1'),
+        },
+        'note',
+        '0000:0d:00.1',
+        /from 7\.0 on/,
+      ],
+      [
+        {
+          functions: [{ at: '0000:00:02.0', id: '8086:4c8a', class: '030000' }],
+          domains: passes('00:02.0'),
+        },
+        'note',
+        '0000:00:02.0',
+        /does not always come back/,
       ],
       [
         {
@@ -253,6 +308,18 @@ export const devicesCases = {
         'warning',
         '0000:10:00.0',
         /whole host/,
+      ],
+      [
+        { functions: [usb('0000:0d:00.3', '1022:149c')], domains: passes('0d:00.3') },
+        'note',
+        '0000:0d:00.3',
+        /from 5\.8 on/,
+      ],
+      [
+        { functions: [usb('0000:0d:00.3', '1022:145c')], domains: passes('0d:00.3') },
+        'note',
+        '0000:0d:00.3',
+        /not always survive/,
       ],
     ],
     green: [

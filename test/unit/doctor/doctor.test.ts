@@ -89,6 +89,27 @@ test('the card of a report, as JSON', () => {
   }
 });
 
+test('a ladder has the most suitable first, and nothing that is forbidden or that nobody can do', () => {
+  const apart = rootOf(
+    tree({
+      '0000:05:00.0': device('1002:731f', '030000'),
+      '0000:06:00.0': device('1002:73bf', '030000'),
+      '0000:07:00.0': device('1234:1111', '030000'),
+      '0000:08:00.0': { ...device('1002:731f', '030000'), reset_method: 'pm bus\n' },
+    }),
+  );
+  const ladders = reportOf(examine(apart)).cards.map(({ ladder }) => ladder);
+  assert.deepEqual(
+    ladders.map(([first]) => first),
+    ['device_specific', 'flr', 'device_specific', 'remove-rescan'],
+  );
+  assert.deepEqual(
+    ladders.map((ladder) => ladder.includes('bus')),
+    [false, true, true, false],
+  );
+  assert.ok(ladders.every((ladder) => ladder.at(-1) === 'reboot-host'));
+});
+
 test('of one domain: its own findings, and who else claims its devices', () => {
   const root = rootOf({
     'etc/libvirt/qemu/a.xml': xmlOf({ name: 'a', hostdevs: ['0b:00.0'], agent: false }),

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Card } from '../../../daemon/pci/inventory.ts';
 import schema from '../../../daemon/pci/quirks/schema.json' with { type: 'json' };
-import { families, familyOf, quirkOf } from '../../../daemon/pci/quirks.ts';
+import {
+  deviceSpecificOf,
+  families,
+  familyOf,
+  hazardOf,
+  quirkOf,
+} from '../../../daemon/pci/quirks.ts';
 import { rungNames } from '../../../daemon/pci/rung-name.ts';
 import { quirksRule } from '../../static/quirks.ts';
 import { card, type FunctionText, inventoryOf } from '../inventory-of.ts';
@@ -89,6 +95,51 @@ describe('families', () => {
   });
 });
 
+describe('what doctor asks of a function', () => {
+  const fnOf = (one: string) => cardOf(one).functions[0] ?? assert.fail('it has functions');
+
+  test('a hazard has its extent, and since when the kernel avoids it', () => {
+    const of = (one: string, kind: Parameters<typeof hazardOf>[1]) => {
+      const hazard = hazardOf(fnOf(one), kind);
+      return hazard && [hazard.some, hazard.endsHost, hazard.avoidedSince];
+    };
+    assert.deepEqual(of('1002:67df 030000', 'bus-reset'), [false, false, undefined]);
+    assert.deepEqual(of('1002:744c 030000', 'bus-reset'), [true, false, undefined]);
+    assert.deepEqual(of('1022:15b8 0c0330', 'usb-reset'), [false, true, undefined]);
+    assert.deepEqual(of('1022:149c 0c0330', 'flr'), [false, false, '5.8']);
+    assert.deepEqual(of('1002:164e 030000', 'no-reset'), [false, false, undefined]);
+    assert.equal(of('1002:67df 030000', 'flr'), undefined);
+    assert.equal(of('1234:1111 030000', 'flr'), undefined);
+  });
+
+  test('nothing resets an APU of AMD, and no other family is so', () => {
+    for (const { id, hazards, kind, vendor } of families)
+      assert.equal(
+        hazards.some((one) => one.kind === 'no-reset'),
+        kind === 'apu' && vendor === '1002',
+        id,
+      );
+  });
+
+  test('a card has a switch of its own, firmware for UEFI only, or a driver that hates KVM', () => {
+    const of = (id: string) => {
+      const family = familyOf({ vendor: id.slice(0, 4), device: id.slice(5), classCode: '030000' });
+      return [family?.cardSwitch, family?.uefiOnly, family?.hideKvm];
+    };
+    assert.deepEqual(of('1002:67df'), [false, false, false]);
+    assert.deepEqual(of('1002:687f'), [true, false, false]);
+    assert.deepEqual(of('1002:7550'), [true, true, false]);
+    assert.deepEqual(of('8086:e20b'), [true, true, false]);
+    assert.deepEqual(of('10de:2204'), [false, true, false]);
+    assert.deepEqual(of('10de:1080'), [false, false, true]);
+  });
+
+  test('vendor-reset knows its ids only', () => {
+    assert.equal(deviceSpecificOf(fnOf('1002:731f 030000'))?.by, 'vendor-reset');
+    assert.equal(deviceSpecificOf(fnOf('1002:694c 030000')), undefined);
+  });
+});
+
 describe('the quirk of a card', () => {
   test('is the family of its display, and the USB controller comes before the rest', () => {
     const gpu = quirkOf(cardOf('1002:ab38 040300', '1002:731f 030000'));
@@ -117,7 +168,7 @@ describe('the quirk of a card', () => {
     assert.equal(quirk.ladder.includes('flr'), false);
     assert.deepEqual(
       quirk.hazards.map((hazard) => hazard.kind),
-      ['usb-reset'],
+      ['flr', 'usb-reset'],
     );
   });
 
@@ -180,7 +231,15 @@ describe('the lint', () => {
     ).join('\n');
   };
 
-  test('good data passes', () => assert.equal(judged(family), ''));
+  const hazard = { kind: 'flr', reason: 'it hangs' };
+
+  test('good data passes', () => {
+    assert.equal(judged(family), '');
+    const rare = { ...hazard, some: true, endsHost: true, avoidedSince: '5.8' };
+    const more = { cardSwitch: true, uefiOnly: true, hideKvm: true };
+    const ladder = 'flr reboot-host';
+    assert.equal(judged({ ...family, ...more, ladder, hazards: [rare] }), '');
+  });
 
   const second = { ...family, id: 'other', devices: '1111' };
   const bad: readonly (readonly [string, readonly object[], RegExp])[] = [
@@ -232,6 +291,27 @@ describe('the lint', () => {
     ['a range upside down', [{ ...family, devices: '6864-6860' }], /'6864-6860' is no/],
     ['a range of everything', [{ ...family, devices: '0000-ffff' }], /wider than/],
     ['ids in upper case', [{ ...family, devices: '67DF' }], /devices must match/],
+    [
+      'two hazards of one kind',
+      [{ ...family, hazards: [hazard, { ...hazard, some: true }] }],
+      /two hazards of one kind/,
+    ],
+    [
+      'a hazard of all of them in the ladder',
+      [{ ...family, ladder: 'flr reboot-host', hazards: [hazard] }],
+      /flr is in its ladder, and a hazard/,
+    ],
+    [
+      'a hazard that a kernel without a number avoids',
+      [{ ...family, hazards: [{ ...hazard, avoidedSince: 'new' }] }],
+      /avoidedSince must match/,
+    ],
+    [
+      'a switch on what is no card',
+      [{ ...family, kind: 'usb', cardSwitch: true }],
+      /are for graphics cards/,
+    ],
+    ['a flag that says no', [{ ...family, uefiOnly: false }], /uefiOnly must be equal to constant/],
     ['an unknown key', [{ ...family, colour: 'red' }], /additional properties/],
   ];
   for (const [what, list, complaint] of bad) {
