@@ -29,6 +29,11 @@ export function atDeadline(ms: number, act: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
+/** Calls `act` once after `ms`, to look again at what nobody may tell of; does not hold the process. */
+export function later(ms: number, act: () => void): void {
+  setTimeout(act, ms).unref();
+}
+
 /** Calls `act` every `ms` until the returned end is called (watchdog, keep-alive); does not hold the process. */
 export function every(ms: number, act: () => void): () => void {
   const timer = setInterval(act, ms);

@@ -3,7 +3,7 @@
  * whether what a person asks for may be done now.
  */
 import type { Config } from '../config/config.ts';
-import { waitFor } from '../deadline.ts';
+import { later, waitFor } from '../deadline.ts';
 import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
@@ -19,7 +19,7 @@ import { createJobBook } from './job.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
 import { journaledLeases } from './journaled-leases.ts';
-import { cardFromHome, type LeaseBook } from './lease.ts';
+import { cardFromHome, type Lease, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
 import { kernelFindings, quarantineFindings } from './recovery.ts';
@@ -54,6 +54,8 @@ export interface Desk extends Service {
   settle(ms: number, intervalMs?: number): Promise<void>;
 }
 
+/** How long the cards that were left half-way wait for libvirt to say which domains run. */
+const libvirtListMs = 8_000;
 /** How long the views may be older than sysfs. */
 const inventoryMaxAgeMs = 500;
 const maxListeners = 64;
@@ -62,6 +64,8 @@ const maxListeners = 64;
 export function createDesk(parts: DeskParts): Desk {
   const { host, journal, config } = parts;
   const leases = journaledLeases(parts.leases, journal);
+  /** libvirt has said what runs. */
+  let listed = false;
   const listeners = new Set<(change: Change) => void>();
   const health = new Map<CardAddress, Health>();
   const tell = (change: Change): void => {
@@ -327,6 +331,7 @@ export function createDesk(parts: DeskParts): Desk {
       return cleared;
     },
     onDomains(list) {
+      listed = true;
       guests.onDomains(list);
       tell({ kind: 'manager' });
     },
@@ -338,10 +343,21 @@ export function createDesk(parts: DeskParts): Desk {
     },
     async recover() {
       await recoverPast({ host, leases, journal, stamp: parts.stamp, lost: parts.leases.lost });
-      for (const lease of leases.all()) {
-        if (lease.state === 'lent' || lease.state === 'stranded') continue;
-        started(handover.giveBack(lease.card, 'it was left half-way by a daemon before this one'));
-      }
+      const halfWay = (isWanted: (lease: Lease) => boolean): void => {
+        for (const lease of leases.all()) {
+          if (lease.state === 'lent' || lease.state === 'stranded') continue;
+          if (!isWanted(lease) || handover.busy(lease.card)) continue;
+          started(
+            handover.giveBack(lease.card, 'it was left half-way by a daemon before this one'),
+          );
+        }
+      };
+      halfWay((lease) => lease.uuid === '');
+      // A domain's: libvirt may be starting it right now, and tells so with its first list. Without libvirt nobody is.
+      const before = new Set(leases.all());
+      later(libvirtListMs, () => {
+        if (!listed) halfWay((lease) => before.has(lease));
+      });
       tell({ kind: 'manager' });
     },
     async checkAll() {

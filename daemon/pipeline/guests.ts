@@ -3,7 +3,7 @@
  * 1.4). Every handler is idempotent: it compares the leases with what it is told and does what is missing.
  */
 import type { Config } from '../config/config.ts';
-import { withDeadline } from '../deadline.ts';
+import { later, withDeadline } from '../deadline.ts';
 import { asRevivedError, RevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
@@ -136,7 +136,10 @@ export function createGuests(parts: GuestParts): Guests {
   const released = (uuid: string, requestedBy: string): void => {
     starting.delete(uuid);
     for (const lease of leasesOf(uuid)) {
-      if (lease.state === 'lent' || lease.state === 'taking') {
+      const { state, card } = lease;
+      // One that comes home already, or was left on its way by an attempt that found it in use.
+      const isOnItsWay = (state === 'returning' || state === 'resetting') && handover.busy(card);
+      if (state !== 'stranded' && !isOnItsWay) {
         quietly(handover.giveBack(lease.card, requestedBy).ended);
       }
     }
@@ -179,16 +182,18 @@ export function createGuests(parts: GuestParts): Guests {
   };
 
   /** Taken from a guest that runs on (detach-device), for which libvirt runs no hook (facts/libvirt.md 1.4). */
-  const detached = (domain: DomainConfig): void => {
+  const detached = (domain: DomainConfig, askedUsec: number): void => {
     if (starting.has(domain.uuid)) return;
     const passed = new Set(cardsOf(domain));
     for (const lease of leasesOf(domain.uuid)) {
-      if (lease.state !== 'lent' || passed.has(lease.card)) continue;
+      // What it got after libvirt was asked is not in that answer.
+      if (lease.state !== 'lent' || lease.since >= askedUsec || passed.has(lease.card)) continue;
       quietly(handover.giveBack(lease.card, 'it was detached from its domain').ended);
     }
   };
 
   const learn = async (uuid: string, running: boolean): Promise<void> => {
+    const asked = Date.now() * 1000;
     try {
       const known = await parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
@@ -196,7 +201,7 @@ export function createGuests(parts: GuestParts): Guests {
       const state = domains.all().find((domain) => domain.uuid === uuid)?.state ?? '';
       if (!running || !activeStates.has(state)) return;
       await adopt(known);
-      detached(known);
+      detached(known, asked);
     } catch (thrown) {
       const why = asRevivedError(thrown).message;
       host.log.debug({ uuid, why }, 'The XML of a domain could not be read, ignoring');
@@ -244,7 +249,16 @@ export function createGuests(parts: GuestParts): Guests {
         if (lease.uuid === '' || lease.state === 'stranded' || handover.busy(lease.card)) continue;
         // The listing may be older than a start that has just got its card.
         const age = Date.now() - lease.since / 1000;
-        if (starting.has(lease.uuid) && age < startMs) continue;
+        if (starting.has(lease.uuid) && age >= 0 && age < startMs) {
+          // A libvirtd that died in that start says nothing more of it: look again when it must have come to something.
+          later(startMs - age, () => {
+            const state = domains.all().find(({ uuid }) => uuid === lease.uuid)?.state ?? '';
+            if (leases.get(lease.card)?.since !== lease.since || activeStates.has(state)) return;
+            starting.delete(lease.uuid);
+            released(lease.uuid, 'its start came to nothing');
+          });
+          continue;
+        }
         if (!running.has(lease.uuid)) {
           quietly(handover.giveBack(lease.card, 'its domain was found stopped').ended);
         } else if (lease.state !== 'lent') {
@@ -258,7 +272,10 @@ export function createGuests(parts: GuestParts): Guests {
         case 'state':
           domains.setState(news.uuid, news.name, news.state);
           if (news.state === 'shutoff') stoppedEvent(news.uuid);
-          else if (news.state === 'running') quietly(learn(news.uuid, true));
+          else if (news.state === 'running') {
+            starting.delete(news.uuid);
+            quietly(learn(news.uuid, true));
+          }
           return;
         case 'defined':
           domains.setState(news.uuid, news.name, undefined);

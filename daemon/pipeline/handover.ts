@@ -358,7 +358,7 @@ export function createHandover(parts: HandoverParts): Handover {
 }
 
 function stillLent(lease: Lease): Lease {
-  return lease.state === 'taking' ? { ...lease, state: 'lent' } : lease;
+  return { ...lease, state: lease.uuid === '' ? lease.state : 'lent' };
 }
 
 function isLeftBehind(error: RevivedError): boolean {

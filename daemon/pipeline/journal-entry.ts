@@ -5,7 +5,7 @@
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
 import { isLease, type Lease } from './lease.ts';
 import type { JobView, StepRecord } from './service.ts';
-import type { Step, UndoData } from './step.ts';
+import { type Step, stepTitle, type UndoData } from './step.ts';
 
 export type JournalEntry =
   /** started: everything before it is settled. stopped: the host shuts down in order. away: only the daemon was ended. */
@@ -127,11 +127,11 @@ export function openingOf(
     case 'intent':
     case 'done':
     case 'failed':
-      return { key: `step ${entry.job} ${entry.index}`, open: entry.event === 'intent' };
+      return { key: `step ${placeOf(entry)}`, open: entry.event === 'intent' };
     case 'undo':
     case 'undone':
     case 'undo-failed':
-      return { key: `undo ${entry.job} ${entry.index}`, open: entry.event === 'undo' };
+      return { key: `undo ${placeOf(entry)}`, open: entry.event === 'undo' };
     case 'rung':
     case 'rung-done':
       return { key: `rung ${entry.job} ${entry.card}`, open: entry.event === 'rung' };
@@ -142,6 +142,12 @@ export function openingOf(
     case 'daemon':
       return undefined;
   }
+}
+
+// The index begins anew with each plan of a job: the step itself tells which it is.
+function placeOf(entry: Extract<JournalEntry | PastEntry, { readonly event: StepEvent }>): string {
+  const title = 'title' in entry ? entry.title : stepTitle(entry.step);
+  return `${entry.job} ${entry.index} ${title}`;
 }
 
 function isJobView(value: unknown): value is JobView {

@@ -59,7 +59,8 @@ export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: n
         },
       ];
     }),
-    quarantine: before.flatMap((entry): Quarantined[] => {
+    // A host that shut down in order did not go down in it: the shutdown came first.
+    quarantine: (end === 'stopped' ? [] : before).flatMap((entry): Quarantined[] => {
       const what = hazardOf(entry);
       if (what === undefined) return [];
       const { card, ...rest } = what;

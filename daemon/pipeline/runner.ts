@@ -106,7 +106,10 @@ async function undoAll(done: readonly Done[], options: RunOptions): Promise<read
     } catch (thrown) {
       const why = asRevivedError(thrown).message;
       failed.push(`${stepTitle(step)} (${why})`);
-      await journal.append({ event: 'undo-failed', ...entry, detail: why });
+      // As a step that hangs, it stays open.
+      if (asRevivedError(thrown).code !== 'stuck') {
+        await journal.append({ event: 'undo-failed', ...entry, detail: why });
+      }
       end('undo-failed', why);
     }
   }

@@ -163,6 +163,8 @@ describe('the desk', () => {
     for (const change of [{ state: 'returning' }, { state: 'taking', uuid: 'u' }] as const) {
       await sim.leases.set({ ...lease, ...change });
       await desk.recover();
+      // A domain's card waits for libvirt's first list.
+      desk.onDomains([]);
       await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
     }
     isHome();

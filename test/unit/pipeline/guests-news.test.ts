@@ -148,7 +148,6 @@ describe('news of libvirt', () => {
       [bochs, 'lent'],
       [flr, 'lent'],
     ];
-    news(both, 'running');
     devices(`${bochs}.0`, `${bochs}.1`);
     await until(() => view(both.uuid)?.cards.length === 1);
     await turns();
