@@ -8,6 +8,7 @@ import { editDomain } from '../doctor/fix/domain-edit.ts';
 import { editQemuConf } from '../doctor/fix/qemu-conf.ts';
 import { asRevivedError, RevivedError } from '../errors.ts';
 import type { Domains } from '../libvirt/domains.ts';
+import { LibvirtError } from '../libvirt/protocol.ts';
 import type { FixHost } from './fix-host.ts';
 import type { Out } from './out.ts';
 
@@ -215,7 +216,13 @@ async function replaceDomain(
 ): Promise<string> {
   await unchanged(domains, uuid, xml);
   const backup = await backups.keep(uuid, xml, out.now());
-  await domains.defineXml(edited, { validate: true });
+  try {
+    await domains.defineXml(edited, { validate: true });
+  } catch (error) {
+    // libvirt said no, so nothing has to be put back; after a lost answer nobody knows.
+    if (error instanceof LibvirtError) await backups.forget({ path: backup });
+    throw error;
+  }
   return backup;
 }
 

@@ -10,6 +10,9 @@ function __revivectl_rungs
     set -l card (commandline -opc | string match -e ':')[1]
     test -n "$card"; and revivectl show $card --json 2>/dev/null | grep -oE '"rung":"[a-z0-9_-]+"' | cut -d '"' -f 4
 end
+function __revivectl_rules
+    revivectl doctor --rules --json 2>/dev/null | grep -oE '"id":"[a-z0-9-]+"' | cut -d '"' -f 4
+end
 
 set -l verbs status list show plan reset take return doctor explain history monitor quarantine version help
 set -l none "not __fish_seen_subcommand_from $verbs"
@@ -44,4 +47,6 @@ complete -c revivectl -n '__fish_seen_subcommand_from history' -x -s n -l limit 
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -a '(__revivectl_domains)'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l root -a '(__fish_complete_directories)' -d 'judge a captured host'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l only-errors -d 'print errors only'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l fix -a '(__revivectl_rules)' -d 'mend what this rule found'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l undo -d 'put back what the last fix changed'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l rules -d 'list what is looked at, and why'

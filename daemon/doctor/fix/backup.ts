@@ -18,7 +18,7 @@ export interface Backups {
   newest(subject?: string): Promise<Backup | undefined>;
   /** Its text. Rejects where somebody else could have written it (host/atomic-file.ts). */
   read(backup: Backup): Promise<string>;
-  forget(backup: Backup): Promise<void>;
+  forget(backup: Pick<Backup, 'path'>): Promise<void>;
 }
 
 export interface BackupOptions {
