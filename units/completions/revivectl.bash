@@ -17,7 +17,7 @@ _revivectl_rules() {
 }
 
 _revivectl() {
-  local verbs='status list show plan reset take return doctor explain history monitor quarantine version help'
+  local verbs='status list show plan reset take return doctor explain bundle history monitor quarantine version help'
   local line=${COMP_LINE:0:COMP_POINT} verb='' card='' index current previous words options candidates='' prefix
   # Not COMP_WORDS: bash splits addresses at their colons.
   read -ra words <<<"$line"
@@ -49,6 +49,7 @@ _revivectl() {
     reset) options+=' --rung' candidates=$(_revivectl_cards) ;;
     take | return) candidates=$(_revivectl_cards) ;;
     doctor) options+=' --root --only-errors --fix --undo --rules' candidates=$(_revivectl_domains) ;;
+    bundle) options+=' --root' && [[ $current != -* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     history) options+=' --limit' ;;
     esac
     [[ $current == -* ]] && candidates=$options

@@ -14,7 +14,7 @@ function __revivectl_rules
     revivectl doctor --rules --json 2>/dev/null | grep -oE '"id":"[a-z0-9-]+"' | cut -d '"' -f 4
 end
 
-set -l verbs status list show plan reset take return doctor explain history monitor quarantine version help
+set -l verbs status list show plan reset take return doctor explain bundle history monitor quarantine version help
 set -l none "not __fish_seen_subcommand_from $verbs"
 complete -c revivectl -f
 complete -c revivectl -l json -d 'print JSON'
@@ -30,6 +30,7 @@ complete -c revivectl -n $none -a take -d 'take a card from the host, ready for 
 complete -c revivectl -n $none -a return -d 'give a card back to the host'
 complete -c revivectl -n $none -a doctor -d 'look for what keeps cards from working in guests'
 complete -c revivectl -n $none -a explain -d 'say what a kernel, QEMU or libvirt log shows'
+complete -c revivectl -n $none -a bundle -d 'write an archive that others can judge this host by'
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
 complete -c revivectl -n $none -a quarantine -d 'list, or allow again, what once took the host down'
@@ -43,6 +44,8 @@ complete -c revivectl -n '__fish_seen_subcommand_from plan' -x -l op -a 'prepare
 complete -c revivectl -n '__fish_seen_subcommand_from reset take return' -a '(__revivectl_cards)'
 complete -c revivectl -n '__fish_seen_subcommand_from reset' -x -l rung -a '(__revivectl_rungs)' -d 'use this rung and no other'
 complete -c revivectl -n '__fish_seen_subcommand_from explain' -F
+complete -c revivectl -n '__fish_seen_subcommand_from bundle' -F
+complete -c revivectl -n '__fish_seen_subcommand_from bundle' -x -l root -a '(__fish_complete_directories)' -d 'bundle a captured host'
 complete -c revivectl -n '__fish_seen_subcommand_from history' -x -s n -l limit -d 'at most so many jobs'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -a '(__revivectl_domains)'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l root -a '(__fish_complete_directories)' -d 'judge a captured host'
