@@ -11,6 +11,7 @@ import { SimKernel } from '../../../sim/kernel.ts';
 import { machine } from '../../../sim/machine.ts';
 import { desktopSpec } from '../../../sim/presets.ts';
 import { xmlOf } from '../../doctor/facts-of.ts';
+import { fn } from '../../inventory-of.ts';
 import { argsOf, clientOf, hear } from '../recorded.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'bundle-'));
@@ -98,6 +99,29 @@ test('a bundle gives the same report as the tree, and nobody`s names', async () 
   } finally {
     kernel.dispose();
   }
+});
+
+test('of a copy without links the bridges are known from their config space, of which the head is enough', async () => {
+  const root = join(folder, 'flat');
+  const config = Buffer.alloc(256).fill('S');
+  config.set([0, 0x0b, 0x0b], 0x18);
+  const bridge = 'sys/bus/pci/devices/0000:00:01.0';
+  for (const [name, text] of Object.entries({
+    vendor: '0x1022',
+    device: '0x1483',
+    class: '0x060400',
+  })) {
+    put(root, `${bridge}/${name}`, text);
+  }
+  put(root, `${bridge}/config`, config.toString('latin1'));
+  put(root, 'sys/bus/pci/devices/0000:0b:00.0/vendor', '0x1002');
+  const file = join(folder, 'flat.tar.gz');
+  assert.equal(await bundle.run(clientOf({}), argsOf([file], { root }), hear().out), 0);
+  const to = mkdtempSync(join(folder, 'to-'));
+  execFileSync('tar', ['-xzf', file, '-C', to]);
+  const { functions } = examine(join(to, 'revived-bundle')).inventory;
+  assert.deepEqual(functions.get(fn('0000:0b:00.0'))?.ports, ['0000:00:01.0']);
+  assert.equal(statSync(join(to, 'revived-bundle', bridge, 'config')).size, 64);
 });
 
 test('a tar that other programs read: long names, empty folders, links; what does not fit is left out', () => {
