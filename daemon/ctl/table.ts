@@ -1,5 +1,6 @@
 /** The verbs of revivectl, in the order of the help. The first is the default. A new verb is its file and a line here. */
 import type { Verb } from './verb.ts';
+import { bundle } from './verbs/bundle.ts';
 import { doctor } from './verbs/doctor.ts';
 import { explain } from './verbs/explain.ts';
 import { history } from './verbs/history.ts';
@@ -24,6 +25,7 @@ export const verbs: readonly Verb[] = [
   giveBack,
   explain,
   doctor,
+  bundle,
   history,
   monitor,
   quarantine,

@@ -129,13 +129,17 @@ function qemuArgsOf(root: XmlElement): readonly string[] {
   return childrenOf(line, 'arg', qemuNamespace).map((arg) => attributeOf(arg, 'value') ?? '');
 }
 
-// Hostdevs, and interfaces of type hostdev, which are PCI devices too.
-function hostdevsOf(devices: XmlElement): readonly HostdevFacts[] {
+/** Elements of hostdevs below <devices>, and of interfaces of type hostdev, which are PCI devices too. At most 1024. */
+export function hostdevElements(devices: XmlElement): readonly XmlElement[] {
   const nodes = [
     ...childrenOf(devices, 'hostdev').filter((node) => attributeOf(node, 'type') === 'pci'),
     ...childrenOf(devices, 'interface').filter((node) => attributeOf(node, 'type') === 'hostdev'),
   ];
-  return nodes.slice(0, maxHostdevs).flatMap((node) => {
+  return nodes.slice(0, maxHostdevs);
+}
+
+function hostdevsOf(devices: XmlElement): readonly HostdevFacts[] {
+  return hostdevElements(devices).flatMap((node) => {
     const source = childOf(node, 'source');
     const host = childOf(source, 'address');
     const at = host && numbersOf(host);
@@ -161,7 +165,8 @@ function hostdevOf(node: XmlElement): Omit<HostdevFacts, 'address'> {
   };
 }
 
-function numbersOf(node: XmlElement) {
+/** The four numbers of an <address>, as libvirt reads them; undefined where one is none or out of range. */
+export function numbersOf(node: XmlElement) {
   const part = (name: string, max: number) => numberOf(attributeOf(node, name) ?? '0', max);
   const domain = part('domain', 0xffffffff);
   const bus = part('bus', 0xff);

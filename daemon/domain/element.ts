@@ -13,6 +13,11 @@ export interface XmlElement {
   readonly children: readonly XmlElement[];
   /** Its own text, without that of its children. */
   readonly text: string;
+  /** Offsets in the XML: of `<`, behind the start tag, of the end tag, behind it. `<a/>` has the last three in one place. */
+  readonly start: number;
+  readonly inner: number;
+  readonly tail: number;
+  readonly end: number;
 }
 
 interface Open extends XmlElement {
@@ -20,6 +25,8 @@ interface Open extends XmlElement {
   readonly namespaces: ReadonlyMap<string, string>;
   readonly children: Open[];
   text: string;
+  tail: number;
+  end: number;
 }
 
 // Shared by all elements without attributes.
@@ -35,7 +42,7 @@ const endTag = /<\/([^\s<>/="'&]+)\s*>/y;
  */
 export function readElement(xml: string): XmlElement {
   checkBounds(xml);
-  const outside = element('', new Map(), new Map());
+  const outside = element('', new Map(), new Map(), { start: 0, inner: 0 });
   const stack: Open[] = [outside];
   let at = xml.startsWith('\ufeff') ? 1 : 0;
   while (at < xml.length) {
@@ -100,7 +107,8 @@ function open(xml: string, at: number, stack: Open[]): number {
   tagEnd.lastIndex = end;
   const ending = tagEnd.exec(xml);
   if (ending === null) throw broken(`the attributes of <${shown(tag)}> make no sense`);
-  const made = element(tag, attributes, spaces(top.namespaces, attributes));
+  const place = { start: at, inner: tagEnd.lastIndex };
+  const made = element(tag, attributes, spaces(top.namespaces, attributes), place);
   top.children.push(made);
   if (ending[1] === '') stack.push(made);
   return tagEnd.lastIndex;
@@ -114,13 +122,16 @@ function close(xml: string, at: number, stack: Open[]): number {
     throw broken(`</${shown(tag ?? '')}> ends nothing that is open`);
   }
   stack.pop();
-  return endTag.lastIndex;
+  top.tail = at;
+  top.end = endTag.lastIndex;
+  return top.end;
 }
 
 function element(
   tag: string,
   attributes: ReadonlyMap<string, string>,
   namespaces: ReadonlyMap<string, string>,
+  { start, inner }: Pick<XmlElement, 'start' | 'inner'>,
 ): Open {
   const colon = tag.indexOf(':');
   const prefix = colon === -1 ? '' : tag.slice(0, colon);
@@ -129,7 +140,8 @@ function element(
     throw broken(`the prefix of <${shown(tag)}> stands for nothing`);
   }
   const name = colon === -1 ? tag : tag.slice(colon + 1);
-  return { tag, name, namespace, namespaces, attributes, children: [], text: '' };
+  const place = { start, inner, tail: inner, end: inner };
+  return { tag, name, namespace, namespaces, attributes, children: [], text: '', ...place };
 }
 
 function spaces(

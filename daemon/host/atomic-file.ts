@@ -3,13 +3,21 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Replaces a file. Mode 0600. Rejects with the system's error; the old file stays whole then. */
-export async function writeWhole(path: string, text: string): Promise<void> {
+/** Replaces a file. Mode 0600, or mode and owner of `like`. Rejects with the system's error; the old file stays whole then. */
+export async function writeWhole(
+  path: string,
+  text: string,
+  like?: Pick<Stats, 'mode' | 'uid' | 'gid'>,
+): Promise<void> {
   const temporary = `${path}.new`;
   try {
     const file = await open(temporary, 'w', 0o600);
     try {
       await file.writeFile(text);
+      if (like !== undefined) {
+        await file.chown(like.uid, like.gid);
+        await file.chmod(like.mode & 0o7777);
+      }
       await file.sync();
     } finally {
       await file.close();

@@ -17,8 +17,8 @@ export interface Domains {
     uuid: string,
     options?: { readonly inactive?: boolean; readonly secure?: boolean },
   ): Promise<string>;
-  /** Defines a domain or replaces its definition. */
-  defineXml(xml: string): Promise<DomainRef>;
+  /** Defines a domain or replaces its definition; with `validate` the XML has to follow libvirt's schema. */
+  defineXml(xml: string, options?: { readonly validate?: boolean }): Promise<DomainRef>;
   /** Sets or (with null) removes the element of namespace `uri` in the stored metadata. */
   setMetadata(uuid: string, uri: string, key: string, xml: string | null): Promise<void>;
   /** Starts it; a LibvirtError with number 55 when it runs already. */
@@ -46,6 +46,8 @@ const statesAtOnce = 32;
 /** VIR_DOMAIN_METADATA_ELEMENT, VIR_DOMAIN_AFFECT_CONFIG. */
 const metadataElement = 2;
 const affectConfig = 2;
+/** VIR_DOMAIN_DEFINE_VALIDATE. */
+const defineValidate = 1;
 const xmlFlags = { secure: 1, inactive: 2 };
 
 /** The calls, each over the connection that `connected` gives at that moment (or throws why there is none). */
@@ -92,7 +94,10 @@ export function createDomains(connected: () => Connection, deadlines: Deadlines)
       const flags = (inactive ? xmlFlags.inactive : 0) | (secure ? xmlFlags.secure : 0);
       return call(procedures.xml, (w) => domain(w, uuid).u32(flags), readString);
     },
-    defineXml: (xml) => call(procedures.defineXml, (w) => w.string(xml), readDomainRef),
+    defineXml(xml, { validate = false } = {}) {
+      const flags = validate ? defineValidate : 0;
+      return call(procedures.defineXmlFlags, (w) => w.string(xml).u32(flags), readDomainRef);
+    },
     setMetadata(uuid, uri, key, xml) {
       return call(
         procedures.setMetadata,

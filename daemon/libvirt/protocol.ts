@@ -30,7 +30,6 @@ const remote = (number: number, name: string): Procedure => ({
 export const procedures = {
   open: remote(1, 'CONNECT_OPEN'),
   create: remote(9, 'DOMAIN_CREATE'),
-  defineXml: remote(11, 'DOMAIN_DEFINE_XML'),
   destroy: remote(12, 'DOMAIN_DESTROY'),
   xml: remote(14, 'DOMAIN_GET_XML_DESC'),
   lookupByName: remote(23, 'DOMAIN_LOOKUP_BY_NAME'),
@@ -43,6 +42,7 @@ export const procedures = {
   setMetadata: remote(264, 'DOMAIN_SET_METADATA'),
   listAll: remote(273, 'CONNECT_LIST_ALL_DOMAINS'),
   registerEvent: remote(316, 'CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY'),
+  defineXmlFlags: remote(350, 'DOMAIN_DEFINE_XML_FLAGS'),
   agentCommand: { program: qemuProgram, number: 3, name: 'QEMU_DOMAIN_AGENT_COMMAND' },
 } as const satisfies Record<string, Procedure>;
 

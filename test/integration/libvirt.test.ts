@@ -1,12 +1,19 @@
 /** The client against a real libvirtd: its test driver and its qemu driver, whole, killed and stopped. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { open, writeFile } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { fixFindings, undoFix } from '../../daemon/ctl/fix.ts';
+import { createFixHost } from '../../daemon/ctl/fix-host.ts';
+import { reportOf } from '../../daemon/doctor/doctor.ts';
+import { readDomainFacts } from '../../daemon/doctor/domain-facts.ts';
 import { readDomain } from '../../daemon/libvirt/domain-xml.ts';
 import { LibvirtError } from '../../daemon/libvirt/protocol.ts';
+import { hear } from '../unit/ctl/recorded.ts';
+import { factsOf } from '../unit/doctor/facts-of.ts';
 import { startTap } from './libvirt-tap.ts';
 import { watchLibvirt, words } from './libvirt-watch.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
@@ -58,6 +65,44 @@ test('the test driver: snapshot, state, XML, events', bounded, async (t) => {
   assert.deepEqual(await client.domainState(sampleUuid), { state: 'shutoff', reason: 'destroyed' });
   await client.create(sampleUuid);
   assert.deepEqual(await client.domainState(sampleUuid), { state: 'running', reason: 'booted' });
+});
+
+test('doctor --fix: the definition is validated, replaced, and put back', bounded, async (t) => {
+  const state = await mkdtemp(join(tmpdir(), 'revived-fix-'));
+  t.after(() => rm(state, { recursive: true }));
+  const { client, synced } = watchLibvirt(t, libvirtd.socket, qemuUri);
+  await synced();
+  const hostdev = (at: number, place: string) =>
+    `<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0' bus='0xfb' slot='0' function='${at}'/></source>${place}</hostdev>`;
+  const split = [0, 1].map((at) =>
+    hostdev(at, `<address type='pci' domain='0' bus='0' slot='${at + 9}' function='0'/>`),
+  );
+  const xml = diskless('mended').replace('</devices>', `${split.join('')}</devices>`);
+  const { uuid } = await client.defineXml(xml);
+  t.after(() => libvirtd.virsh(qemuUri, 'undefine', uuid));
+  const before = await client.domainXml(uuid, { inactive: true, secure: true });
+  const host = createFixHost({ state, libvirtSockets: [libvirtd.socket] });
+  const facts = { ...factsOf({}), domains: [readDomainFacts(before, false)] };
+  const rule = 'functions-split';
+  const findings = reportOf(facts).findings;
+  const out = () => hear({ yes: true });
+  const fixed = out();
+  assert.equal(await fixFindings(host, rule, findings, fixed.out), 0);
+  assert.equal(fixed.stderr(), '');
+  const mended = await client.domainXml(uuid, { inactive: true, secure: true });
+  assert.match(mended, /slot='0x09' function='0x0' multifunction='on'/);
+  assert.match(mended, /slot='0x09' function='0x1'/);
+  assert.deepEqual(
+    reportOf({ ...facts, domains: [readDomainFacts(mended, false)] }).findings.filter(
+      (one) => one.rule === rule,
+    ),
+    [],
+  );
+  assert.equal(await undoFix(host, 'mended', out().out), 0);
+  assert.equal(await client.domainXml(uuid, { inactive: true, secure: true }), before);
+  const unknown = mended.replace('<features>', '<no-such-thing/><features>');
+  await assert.rejects(client.defineXml(unknown, { validate: true }), LibvirtError);
+  await client.defineXml(unknown);
 });
 
 test('domain names are only text', bounded, async (t) => {

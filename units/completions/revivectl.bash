@@ -12,9 +12,12 @@ _revivectl_domains() {
 _revivectl_rungs() {
   revivectl show "$1" --json 2>/dev/null | grep -oE '"rung":"[a-z0-9_-]+"' | cut -d '"' -f 4
 }
+_revivectl_rules() {
+  revivectl doctor --rules --json 2>/dev/null | grep -oE '"id":"[a-z0-9-]+"' | cut -d '"' -f 4
+}
 
 _revivectl() {
-  local verbs='status list show plan reset take return doctor explain history monitor quarantine version help'
+  local verbs='status list show plan reset take return doctor explain bundle history monitor quarantine version help'
   local line=${COMP_LINE:0:COMP_POINT} verb='' card='' index current previous words options candidates='' prefix
   # Not COMP_WORDS: bash splits addresses at their colons.
   read -ra words <<<"$line"
@@ -33,6 +36,7 @@ _revivectl() {
   case $previous in
   --op) candidates='prepare return' ;;
   --rung) [[ -n $card ]] && candidates=$(_revivectl_rungs "$card") ;;
+  --fix) candidates=$(_revivectl_rules) ;;
   --limit | -n) ;;
   --root) mapfile -t COMPREPLY < <(compgen -d -- "$current") && return ;;
   *)
@@ -44,7 +48,8 @@ _revivectl() {
     plan) options+=' --op' candidates=$(_revivectl_domains) ;;
     reset) options+=' --rung' candidates=$(_revivectl_cards) ;;
     take | return) candidates=$(_revivectl_cards) ;;
-    doctor) options+=' --root --only-errors --rules' candidates=$(_revivectl_domains) ;;
+    doctor) options+=' --root --only-errors --fix --undo --rules' candidates=$(_revivectl_domains) ;;
+    bundle) options+=' --root' && [[ $current != -* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
     history) options+=' --limit' ;;
     esac
     [[ $current == -* ]] && candidates=$options

@@ -10,8 +10,11 @@ function __revivectl_rungs
     set -l card (commandline -opc | string match -e ':')[1]
     test -n "$card"; and revivectl show $card --json 2>/dev/null | grep -oE '"rung":"[a-z0-9_-]+"' | cut -d '"' -f 4
 end
+function __revivectl_rules
+    revivectl doctor --rules --json 2>/dev/null | grep -oE '"id":"[a-z0-9-]+"' | cut -d '"' -f 4
+end
 
-set -l verbs status list show plan reset take return doctor explain history monitor quarantine version help
+set -l verbs status list show plan reset take return doctor explain bundle history monitor quarantine version help
 set -l none "not __fish_seen_subcommand_from $verbs"
 complete -c revivectl -f
 complete -c revivectl -l json -d 'print JSON'
@@ -27,6 +30,7 @@ complete -c revivectl -n $none -a take -d 'take a card from the host, ready for 
 complete -c revivectl -n $none -a return -d 'give a card back to the host'
 complete -c revivectl -n $none -a doctor -d 'look for what keeps cards from working in guests'
 complete -c revivectl -n $none -a explain -d 'say what a kernel, QEMU or libvirt log shows'
+complete -c revivectl -n $none -a bundle -d 'write an archive that others can judge this host by'
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
 complete -c revivectl -n $none -a quarantine -d 'list, or allow again, what once took the host down'
@@ -40,8 +44,12 @@ complete -c revivectl -n '__fish_seen_subcommand_from plan' -x -l op -a 'prepare
 complete -c revivectl -n '__fish_seen_subcommand_from reset take return' -a '(__revivectl_cards)'
 complete -c revivectl -n '__fish_seen_subcommand_from reset' -x -l rung -a '(__revivectl_rungs)' -d 'use this rung and no other'
 complete -c revivectl -n '__fish_seen_subcommand_from explain' -F
+complete -c revivectl -n '__fish_seen_subcommand_from bundle' -F
+complete -c revivectl -n '__fish_seen_subcommand_from bundle' -x -l root -a '(__fish_complete_directories)' -d 'bundle a captured host'
 complete -c revivectl -n '__fish_seen_subcommand_from history' -x -s n -l limit -d 'at most so many jobs'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -a '(__revivectl_domains)'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l root -a '(__fish_complete_directories)' -d 'judge a captured host'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l only-errors -d 'print errors only'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l fix -a '(__revivectl_rules)' -d 'mend what this rule found'
+complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l undo -d 'put back what the last fix changed'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l rules -d 'list what is looked at, and why'

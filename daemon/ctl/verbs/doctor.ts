@@ -1,4 +1,4 @@
-/** `revivectl doctor [DOMAIN]`: what a knowledgeable person would say about this host, or about a captured one. */
+/** `revivectl doctor [DOMAIN] [--fix RULE]`: what a knowledgeable person would say about this host, or about a captured one. */
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import process from 'node:process';
@@ -8,7 +8,11 @@ import type { Finding, Severity } from '../../doctor/finding.ts';
 import type { HostFacts } from '../../doctor/host-facts.ts';
 import { type Locale, localeOf } from '../../doctor/message.ts';
 import { RevivedError } from '../../errors.ts';
+import { pathsFrom } from '../../paths.ts';
 import { columns } from '../columns.ts';
+import { misused } from '../command.ts';
+import { fixFindings, undoFix } from '../fix.ts';
+import { createFixHost } from '../fix-host.ts';
 import type { Out } from '../out.ts';
 import type { Paint } from '../paint.ts';
 import { optionOf, type Verb } from '../verb.ts';
@@ -23,17 +27,30 @@ export const doctor: Verb = {
   details: [
     'Of a domain: only what concerns it, its devices and the host. Needs no daemon; as root it',
     'sees more. Exits with 6 where there is an error or a warning.',
+    '--fix shows what it would change, asks (--yes answers), and keeps what was there for --undo.',
   ],
   options: {
     root: { type: 'string', value: 'DIR', about: 'judge the captured host below DIR instead' },
     'only-errors': { type: 'boolean', about: 'print errors only' },
+    fix: { type: 'string', value: 'RULE', about: 'mend what this rule found, after a question' },
+    undo: { type: 'boolean', about: 'put back what the last fix changed' },
     rules: { type: 'boolean', about: 'list what is looked at, and why' },
   },
   async run(_client, args, out) {
     if (args.options['rules'] === true) return listRules(out);
-    const facts = examine(rootOf(optionOf(args, 'root') ?? '/'));
     const [typed] = args.operands;
+    const rule = optionOf(args, 'fix');
+    const undo = args.options['undo'] === true;
+    if (rule !== undefined || undo) {
+      if (args.options['root'] !== undefined || (rule !== undefined && undo)) {
+        throw misused(doctor, 'The options --fix, --undo and --root go one at a time');
+      }
+    }
+    const fixHost = createFixHost(pathsFrom(process.env));
+    if (undo) return undoFix(fixHost, typed, out);
+    const facts = examine(rootOf(optionOf(args, 'root') ?? '/'));
     const whole = reportOf(facts, typed === undefined ? undefined : domainOf(facts, typed));
+    if (rule !== undefined) return fixFindings(fixHost, rule, whole.findings, out);
     const report =
       args.options['only-errors'] === true
         ? { ...whole, findings: whole.findings.filter(({ severity }) => severity === 'error') }

@@ -151,7 +151,7 @@ test('a server that does not read: what waits for it is bounded', bounded, async
   const large = 'x'.repeat(4_000_000);
   const define = () =>
     connection.call(
-      procedures.defineXml,
+      procedures.defineXmlFlags,
       (w) => w.string(large),
       () => {},
       200,

@@ -58,6 +58,14 @@ test('--json is English, --rules says why, a root that is none is not found', as
   });
 });
 
+test('a captured host cannot be fixed, and a fix is not undone at once', async () => {
+  for (const options of [{ fix: 'rom-bar-off' }, { undo: true }]) {
+    await assert.rejects(run([], options), { code: 'invalid-argument' });
+  }
+  const both = doctor.run(clientOf({}), argsOf([], { fix: 'memlock', undo: true }), hear().out);
+  await assert.rejects(both, { code: 'invalid-argument' });
+});
+
 test('a name cannot act on the terminal', async () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: XML has none of these
   const name = hostile.replaceAll(/[\u0000-\u001f]/g, '').replace('"', '&quot;');
