@@ -33,6 +33,7 @@ systemctl daemon-reload
 for ((round = 1; round <= restarts; round++)); do
     systemctl restart libvirtd || say "restart $round failed"
 done
+check "libvirtd is back" wait_until 60 virsh -q list
 check "in step within 5 s" wait_until 5 libvirt_is_connected
 check "the guest still has the card" card_is_lent "$BOCHS" guest
 check "it is on vfio-pci" card_is_on_vfio bochs
