@@ -44,7 +44,7 @@ for ((write = 1; write <= taking; write++)); do
         check "handover, $when write $write: as before" same "$before" "$(state_of bochs)"
     done
 done
-for ((write = 1; write <= returning; write += 3)); do
+for ((write = 1; write <= returning; write += 5)); do
     when=$([[ $((write % 2)) == 1 ]] && echo after || echo before)
     points=$((points + 1))
     check "return, $when write $write: start" virsh -q start guest
