@@ -10,6 +10,12 @@ limit=${1:-90} most=${2:-200} seed=${3:-7}
 RANDOM=$seed
 
 daemon() { systemctl show --property MainPID --value revived; }
+# Between two of its lives it has the pid 0, and that would be all of us.
+kill_daemon() {
+    local pid
+    pid=$(daemon)
+    if ((pid > 1)); then kill -KILL "$pid"; fi
+}
 # kilobytes and descriptors of the daemon that runs
 size_of_daemon() {
     local pid
@@ -47,13 +53,13 @@ while ((SECONDS < deadline && cycles < most)); do
         sed 's/^/# /' /run/lab/start.out
     fi
     case $((RANDOM % 5)) in
-    0) kills[daemon]=$((kills[daemon] + 1)); kill -KILL "$(daemon)" ;;
+    0) kills[daemon]=$((kills[daemon] + 1)); kill_daemon ;;
     1) kills[libvirtd]=$((kills[libvirtd] + 1)); systemctl kill --kill-whom=main --signal=KILL libvirtd ;;
     2) kills[qemu]=$((kills[qemu] + 1)); kill -KILL "$(cat "/run/libvirt/qemu/$name.pid" 2>/dev/null)" 2>/dev/null ;;
     esac
     # In the middle of the return as well.
     virsh -q destroy "$name" >/dev/null 2>&1
-    if ((RANDOM % 4 == 0)); then kills[daemon]=$((kills[daemon] + 1)); kill -KILL "$(daemon)"; fi
+    if ((RANDOM % 4 == 0)); then kills[daemon]=$((kills[daemon] + 1)); kill_daemon; fi
     wait_until 120 all_home || { say "not home after cycle $cycles ($name)"; break; }
 done
 say "$cycles cycles, $refused starts refused, killed: ${kills[daemon]} times the daemon, ${kills[libvirtd]} libvirtd, ${kills[qemu]} QEMU; seed $seed"
