@@ -38,8 +38,11 @@ async function nodeSuite(name: 'unit' | 'integration'): Promise<readonly Outcome
   return outcomes;
 }
 
-/** Two machines at a time: one alone leaves half of a processor idle. What each prints is shown when it has ended. */
-const machines = 2;
+/**
+ * Machines at a time. Two are quicker, but under that load the emulated kernel has panicked twice (int3 in the page allocator: a
+ * jump label is patched while the other processor runs it). What each prints is shown when it has ended.
+ */
+const machines = 1;
 
 async function labSuite(): Promise<readonly Outcome[]> {
   const files = filesBelow(join(top, 'test', 'lab', 'scenarios'), '.sh');
