@@ -12,6 +12,8 @@ import type { StuckChildren } from './stuck.ts';
 export interface Deadlines {
   /** A read of config space. */
   readonly configRead: number;
+  /** A read that takes device_lock: driver_override. */
+  readonly attributeRead: number;
   /** A write that only takes device_lock: override, power, reset_method. */
   readonly attributeWrite: number;
   /** bind, unbind, drivers_probe: a driver's whole probe or remove. */
@@ -29,6 +31,7 @@ export interface Deadlines {
 
 export const defaultDeadlines: Deadlines = {
   configRead: 5_000,
+  attributeRead: 5_000,
   attributeWrite: 10_000,
   bind: 30_000,
   holders: 10_000,

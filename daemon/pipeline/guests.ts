@@ -4,7 +4,7 @@
  */
 import type { Config } from '../config/config.ts';
 import { later, withDeadline } from '../deadline.ts';
-import { asRevivedError, RevivedError } from '../errors.ts';
+import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
 import { companions, readInventory } from '../pci/inventory.ts';
@@ -157,7 +157,13 @@ export function createGuests(parts: GuestParts): Guests {
       const moving = { ...card, functions: companions(card, wanted) };
       // libvirt gives back what it took. Not always: it trusts an old entry of its list of devices rather than the driver
       // link (facts/libvirt.md 1.3), and then leaves a managed device on vfio-pci. Any host driver is home for those.
-      const found = readHome(host.paths.sys, moving);
+      const found = await readHome(host, moving).catch((error: unknown) => {
+        // Its reset hangs. The next news of the domain or list of domains asks again.
+        host.log.warn({ card: address }, sentence(asRevivedError(error)));
+      });
+      // Both may have changed while the kernel was asked.
+      if (found === undefined || leases.get(address) !== undefined || handover.busy(address))
+        continue;
       const functions = found.functions.map((fn) =>
         domain.managed === true && fn.driver === 'vfio-pci' && fn.override === 'vfio-pci'
           ? { ...fn, driver: anyDriver, override: '' }

@@ -143,8 +143,8 @@ export function createHandover(parts: HandoverParts): Handover {
   };
 
   /** What is there now; of a port that another lease has pinned already, what was there before that. */
-  const homeOf = (card: Card): Home => {
-    const home = readHome(host.paths.sys, card);
+  const homeOf = async (card: Card): Promise<Home> => {
+    const home = await readHome(host, card);
     const pinned = leases.all().flatMap((lease) => lease.home.power);
     const before = (one: PowerSetting) =>
       pinned.find((other) => other.device === one.device && other.attribute === one.attribute);
@@ -169,7 +169,7 @@ export function createHandover(parts: HandoverParts): Handover {
     const old = leases.get(card.address);
     refuseForeignLease(old, holder);
     // What was found with a running guest was no home: only what we recorded before we touched it is one.
-    const home = old?.boundBy === 'revived' ? old.home : homeOf(current);
+    const home = old?.boundBy === 'revived' ? old.home : await homeOf(current);
     const lease: Lease = {
       card: card.address,
       ...holder,
@@ -320,7 +320,7 @@ export function createHandover(parts: HandoverParts): Handover {
           since: Date.now() * 1000,
           state: 'resetting',
           boundBy: 'revived',
-          home: homeOf(current),
+          home: await homeOf(current),
           reason: '',
         };
         await beginLease({ ...lease, state: 'resetting' });

@@ -11,6 +11,7 @@ import {
 } from '../pci/address.ts';
 import { deviceDirectory } from '../pci/device.ts';
 import type { Card } from '../pci/inventory.ts';
+import { type OverrideReader, readOverride } from '../pci/override.ts';
 import { readAttribute } from '../sysfs/read.ts';
 
 /** What a function was before we touched it. */
@@ -63,17 +64,23 @@ export const anyDriver = '*';
 const powerAttributes = ['power/control', 'd3cold_allowed'] as const;
 const maxFileBytes = 4 * 1024 * 1024;
 
-/** What is there now, to be given back later. `functions` are those that will move. */
-export function readHome(sys: string, card: Card): Home {
+/** What is there now, to be given back later. `card.functions` are those that will move. Rejects as readOverride does. */
+export async function readHome(from: OverrideReader, card: Card): Promise<Home> {
+  const overrides = card.functions.map((fn) => readOverride(from, fn.address));
+  return homeWith(from.paths.sys, card, await Promise.all(overrides));
+}
+
+/** As readHome, where the driver_override of each function (in their order; default: none) is known already. */
+export function homeWith(sys: string, card: Card, overrides: readonly string[] = []): Home {
   const devices = [...card.functions.map((fn) => fn.address), ...card.ports];
   return {
-    functions: card.functions.map((fn) => ({
+    functions: card.functions.map((fn, index) => ({
       address: fn.address,
       id: `${fn.vendor ?? '????'}:${fn.device ?? '????'}`,
       classCode: fn.classCode ?? '',
       group: fn.group ?? null,
       driver: fn.driver ?? null,
-      override: overrideOf(sys, fn.address),
+      override: overrides[index] ?? '',
       ...methodsAtHome(sys, fn.address),
     })),
     ports: card.ports,
@@ -112,12 +119,6 @@ export function cardFromHome(address: CardAddress, home: Home): Card {
       virtual: false,
     })),
   };
-}
-
-/** driver_override as text; `(null)` and a missing file are empty. */
-export function overrideOf(sys: string, address: FunctionAddress): string {
-  const value = readAttribute(`${deviceDirectory(sys, address)}/driver_override`);
-  return value === undefined || value === '(null)' ? '' : value;
 }
 
 /** The leases of this host, in memory and on disk. Every change is on disk before `set` and `drop` resolve. */

@@ -70,7 +70,7 @@ async function runOne(index: number, step: Step, options: RunOptions, done: Done
     if (against !== undefined) {
       throw new RevivedError('refused', `${stepTitle(step)} is not done: ${against}.`);
     }
-    const undo = surveyOf(step, host);
+    const undo = await surveyOf(step, host);
     const entry = { job: job.id, index, step, undo };
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
@@ -157,7 +157,7 @@ export function describe(step: Step) {
   return withExecutor(step, (executor, args) => executor.describe(args));
 }
 
-function surveyOf(step: Step, host: Host): UndoData {
+function surveyOf(step: Step, host: Host): UndoData | Promise<UndoData> {
   return withExecutor(step, (executor, args) => executor.survey(args, host));
 }
 

@@ -81,7 +81,7 @@ export interface StepExecutor<K extends StepName> {
   /** For plans and dry runs; pure. */
   describe(args: StepArgs[K]): StepText;
   /** Reads what undo will need. Touches nothing. */
-  survey(args: StepArgs[K], host: Host): UndoData;
+  survey(args: StepArgs[K], host: Host): UndoData | Promise<UndoData>;
   /** Does it and checks that it is done; returns what was seen. Rejects with a RevivedError. */
   run(args: StepArgs[K], context: StepContext): Promise<string>;
   /** Takes it back; must be right whether `run` ended, failed half-way or never began. */

@@ -1,7 +1,8 @@
 /**
  * Plain reads of sysfs attributes that never block, not even while a reset of the device runs
  * (facts/kernel.md 0, finding 4: vendor, device, class, resource, reset_method, power_state, link files).
- * `uevent` is not among them: 6.10 to 6.13 take device_lock in uevent_show. `config` goes through io.ts.
+ * `driver_override` (pci-sysfs.c, most kernels) and `uevent` (6.10 to 6.13) take device_lock to be shown, and `config` waits for
+ * the reset itself: these go through io.ts.
  */
 import {
   closeSync,
@@ -17,11 +18,15 @@ import { basename } from 'node:path';
 // sysfs shows at most a page (fs/sysfs/file.c). One buffer for all: a read is synchronous.
 const page = Buffer.alloc(4096);
 
+const blocking = /\/(driver_override|uevent|config)$/;
+
 /**
  * An attribute without its newline; undefined when it is missing or cannot be read. A captured tree may hold anything under
  * that name: a pipe does not block, and of a huge file the first page is read.
  */
 export function readAttribute(path: string): string | undefined {
+  // A defect of ours: with it the whole daemon stands still as long as one card's reset does.
+  if (blocking.test(path)) throw new Error(`${path} may block: read it through SysfsIo`);
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {

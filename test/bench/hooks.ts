@@ -6,7 +6,7 @@ import { connect } from '../../daemon/bus/connection.ts';
 import { domainPath } from '../../daemon/bus/object-path.ts';
 import { parseCardAddress } from '../../daemon/pci/address.ts';
 import { readInventory } from '../../daemon/pci/inventory.ts';
-import { type Lease, readHome } from '../../daemon/pipeline/lease.ts';
+import { homeWith, type Lease } from '../../daemon/pipeline/lease.ts';
 import { startDaemon } from './daemon.ts';
 import { type Figure, ratio } from './figure.ts';
 import { guest, managedXml, unmanagedXml } from './guest.ts';
@@ -74,7 +74,7 @@ function lendCard(site: Site): void {
     since: Date.now() * 1000,
     state: 'lent',
     boundBy: 'revived',
-    home: readHome(site.kernel.sys, card),
+    home: homeWith(site.kernel.sys, card),
     reason: '',
   };
   writeFileSync(

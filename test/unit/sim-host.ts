@@ -1,6 +1,6 @@
 /** The daemon's core on a simulated machine: a Host, and the pipeline over it, with nothing faked but the kernel. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { type Config, defaultConfig } from '../../daemon/config/config.ts';
 import { waitFor } from '../../daemon/deadline.ts';
 import { type Deadlines, defaultDeadlines, type Host } from '../../daemon/host/host.ts';
@@ -22,7 +22,7 @@ import { journaledLeases } from '../../daemon/pipeline/journaled-leases.ts';
 import { type Lease, type LeaseBook, openLeases } from '../../daemon/pipeline/lease.ts';
 import type { JobView } from '../../daemon/pipeline/service.ts';
 import type { SysfsIo } from '../../daemon/sysfs/io.ts';
-import { readAttribute, readLinkName } from '../../daemon/sysfs/read.ts';
+import { readLinkName } from '../../daemon/sysfs/read.ts';
 import { simIo, simPaths } from '../sim/io.ts';
 import { SimKernel } from '../sim/kernel.ts';
 import { machine } from '../sim/machine.ts';
@@ -267,8 +267,10 @@ export function treeOf(
     const directory = `${sys}/bus/pci/devices/${address}`;
     tree[`${address} driver`] = readLinkName(`${directory}/driver`) ?? '-';
     for (const name of settings) {
-      const value = readAttribute(`${directory}/${name}`);
-      if (value !== undefined && !without.includes(name)) tree[`${address} ${name}`] = value;
+      const path = `${directory}/${name}`;
+      if (existsSync(path) && !without.includes(name)) {
+        tree[`${address} ${name}`] = readFileSync(path, 'latin1').trimEnd();
+      }
     }
   }
   return tree;

@@ -6,9 +6,9 @@ import { waitFor } from '../../deadline.ts';
 import { RevivedError } from '../../errors.ts';
 import { vfioNode } from '../../host/holders.ts';
 import { deviceDirectory } from '../../pci/device.ts';
+import { readOverride } from '../../pci/override.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
 import { present, readLinkName } from '../../sysfs/read.ts';
-import { overrideOf } from '../lease.ts';
 import type { StepExecutor } from '../step.ts';
 import { driverOf, probe, unbindFrom } from './unbind.ts';
 import { untilFree } from './wait-free.ts';
@@ -27,7 +27,7 @@ export const bindVfio: StepExecutor<'bind-vfio'> = {
   async run({ fn }, { host, signal }) {
     const directory = deviceDirectory(host.paths.sys, fn);
     if (!present(`${host.paths.sys}/bus/pci/drivers/${driver}`)) await host.loadModule(driver);
-    if (overrideOf(host.paths.sys, fn) !== driver) {
+    if ((await readOverride(host, fn)) !== driver) {
       await writeAttribute(
         host.io,
         `${directory}/driver_override`,

@@ -1,9 +1,9 @@
 /** driver_override: names the only driver that may have the function. Empty clears it. Never new_id (invariant 6). */
 import { RevivedError } from '../../errors.ts';
 import { deviceDirectory } from '../../pci/device.ts';
+import { readOverride } from '../../pci/override.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
 import { present } from '../../sysfs/read.ts';
-import { overrideOf } from '../lease.ts';
 import type { StepExecutor } from '../step.ts';
 
 export const override: StepExecutor<'override'> = {
@@ -12,15 +12,15 @@ export const override: StepExecutor<'override'> = {
     undo: 'the old driver_override',
     expectedMs: 5,
   }),
-  survey: ({ fn }, host) => ({ previous: overrideOf(host.paths.sys, fn) }),
+  survey: async ({ fn }, host) => ({ previous: await readOverride(host, fn) }),
   async run({ fn, driver }, { host }) {
     const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
     // A lost function may be found by a rung later on; whoever binds it then aims its override anew.
     if (!present(path)) return 'it is not on the bus';
-    if (overrideOf(host.paths.sys, fn) !== driver) {
+    if ((await readOverride(host, fn)) !== driver) {
       await writeAttribute(host.io, path, `${driver}\n`, host.deadlines.attributeWrite);
     }
-    const now = overrideOf(host.paths.sys, fn);
+    const now = await readOverride(host, fn);
     if (now !== driver) {
       throw new RevivedError(
         'failed',

@@ -3,9 +3,9 @@ import { RevivedError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
+import { readOverride } from '../../pci/override.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
 import { readLinkName } from '../../sysfs/read.ts';
-import { overrideOf } from '../lease.ts';
 import type { StepExecutor } from '../step.ts';
 
 export const unbind: StepExecutor<'unbind'> = {
@@ -49,7 +49,7 @@ export async function unbindFrom(host: Host, fn: FunctionAddress, driver: string
  */
 async function bindTo(host: Host, fn: FunctionAddress, driver: string): Promise<void> {
   const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
-  const before = overrideOf(host.paths.sys, fn);
+  const before = await readOverride(host, fn);
   if (before !== driver)
     await writeAttribute(host.io, path, `${driver}\n`, host.deadlines.attributeWrite);
   try {

@@ -7,25 +7,28 @@ import { waitFor } from '../../deadline.ts';
 import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
+import { readOverride } from '../../pci/override.ts';
 import { present, readAttribute } from '../../sysfs/read.ts';
 import type { ResetFacts, RungAnswer } from '../rung.ts';
 
-const kept = ['driver_override', 'power/control', 'd3cold_allowed'] as const;
+const kept = ['power/control', 'd3cold_allowed'] as const;
 type Settings = ReadonlyMap<FunctionAddress, readonly (readonly [string, string])[]>;
 
 const failed = (said: string): RungAnswer => ({ state: 'error', said });
 
-/** Settings of all functions that a removal would lose. */
-export function saveSettings(facts: ResetFacts, host: Host): Settings {
-  const entries = facts.functions.map(({ address }) => {
+/** Settings of all functions that a removal would lose. Rejects as readOverride does. */
+export async function saveSettings(facts: ResetFacts, host: Host): Promise<Settings> {
+  const entries = facts.functions.map(async ({ address }) => {
     const directory = deviceDirectory(host.paths.sys, address);
-    const values = kept.flatMap((name) => {
+    const override = await readOverride(host, address);
+    const values = kept.flatMap((name): (readonly [string, string])[] => {
       const value = readAttribute(`${directory}/${name}`);
-      return value === undefined || value === '(null)' ? [] : [[name, value] as const];
+      return value === undefined ? [] : [[name, value]];
     });
+    if (override !== '') values.unshift(['driver_override', override]);
     return [address, values] as const;
   });
-  return new Map(entries);
+  return new Map(await Promise.all(entries));
 }
 
 /** Writes the settings again, for the functions that are there. What is refused now is found by the next check. */

@@ -17,7 +17,7 @@ export const removeRescan: Rung = {
   },
   run(facts, host) {
     return host.rescanLock.run(async () => {
-      const settings = saveSettings(facts, host);
+      const settings = await saveSettings(facts, host);
       const refused = await removeAll(facts, host);
       if (refused?.state === 'stuck') return refused;
       // After a removal that failed half-way the rescan brings the others back.

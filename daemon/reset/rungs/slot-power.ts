@@ -29,7 +29,7 @@ export const slotPower: Rung = {
     return host.rescanLock.run(async () => {
       const slot = facts.slot;
       if (slot === undefined) return { state: 'error', said: 'the slot has no power switch' };
-      const settings = saveSettings(facts, host);
+      const settings = await saveSettings(facts, host);
       const refused = await removeAll(facts, host);
       if (refused !== undefined) return refused;
       for (const [value, tolerated] of [

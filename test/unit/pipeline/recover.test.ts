@@ -10,7 +10,7 @@ import { readInventory } from '../../../daemon/pci/inventory.ts';
 import { createDesk, type Desk } from '../../../daemon/pipeline/desk.ts';
 import { type Journal, openJournal } from '../../../daemon/pipeline/journal.ts';
 import type { JournalEntry, Stamp } from '../../../daemon/pipeline/journal-entry.ts';
-import { openLeases, readHome } from '../../../daemon/pipeline/lease.ts';
+import { homeWith, openLeases } from '../../../daemon/pipeline/lease.ts';
 import { begin, lease, step } from '../journal-entries.ts';
 import {
   benchCards,
@@ -77,7 +77,7 @@ describe('recover', () => {
     const card = readInventory(sim.kernel.sys).cards.get(address) ?? assert.fail();
     return {
       event: 'lease',
-      lease: { ...lease(address).lease, home: readHome(sim.kernel.sys, card) },
+      lease: { ...lease(address).lease, home: homeWith(sim.kernel.sys, card) },
     };
   };
   const rung = (address: typeof bochs, name: string, job = 7): JournalEntry => ({

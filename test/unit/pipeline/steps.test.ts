@@ -1,9 +1,11 @@
 /** Each step on a simulated machine: what it does, that it can be done twice, and that its undo is right at any moment. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { RevivedError } from '../../../daemon/errors.ts';
 import type { PowerSetting } from '../../../daemon/pipeline/lease.ts';
 import type { StepContext } from '../../../daemon/pipeline/step.ts';
 import { executors } from '../../../daemon/pipeline/steps/index.ts';
+import { readAttribute } from '../../../daemon/sysfs/read.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import type { MachineState } from '../../sim/state.ts';
@@ -49,12 +51,28 @@ describe('steps', () => {
     test('undone, it is what its owner had chosen', async () => {
       sim.kernel.write(sim.at(fn, 'driver_override'), 'none');
       const args = { card, fn, driver: 'vfio-pci' };
-      const data = survey(args, sim.host);
+      const data = await survey(args, sim.host);
       await undo(args, data, context);
       assert.equal(override(), 'none', 'also when it never began');
       await run(args, context);
       await undo(args, data, context);
       assert.equal(override(), 'none');
+    });
+
+    test('is read by a child, so that a device whose reset hangs holds up nobody else', async () => {
+      const path = sim.at(fn, 'driver_override');
+      assert.throws(() => readAttribute(path), /may block/, 'not by the daemon itself');
+      sim.kernel.hang(path);
+      await assert.rejects(
+        async () => survey({ card, fn, driver: 'vfio-pci' }, sim.host),
+        (error) =>
+          error instanceof RevivedError &&
+          error.code === 'stuck' &&
+          /^The kernel does not say which driver .* child \d+ is in D state/.test(error.message),
+      );
+      assert.notEqual(sim.host.stuck.of(card), undefined, 'and the card is left alone from now on');
+      sim.kernel.unhang(path);
+      assert.equal(sim.host.stuck.of(card), undefined);
     });
 
     test('of a function that has left the bus is left to whoever binds it when it is back', async () => {
@@ -84,7 +102,7 @@ describe('steps', () => {
     });
 
     test('undone, the old driver has it, whatever the override says, which stays', async () => {
-      const data = survey({ card, fn }, sim.host);
+      const data = await survey({ card, fn }, sim.host);
       await undo({ card, fn }, data, context);
       assert.equal(written(), 0, 'it never began');
       await run({ card, fn }, context);
@@ -95,7 +113,7 @@ describe('steps', () => {
     });
 
     test('that cannot be undone leaves the override as it was', async () => {
-      const data = survey({ card, fn }, sim.host);
+      const data = await survey({ card, fn }, sim.host);
       await run({ card, fn }, context);
       sim.kernel.failWrite(sim.bus('drivers_probe'), 'EIO');
       await assert.rejects(undo({ card, fn }, data, context), /drivers_probe failed: EIO/);
@@ -136,11 +154,11 @@ describe('steps', () => {
     });
 
     test('undone, vfio-pci lets go, unless it had it before', async () => {
-      const fresh = survey({ card, fn }, sim.host);
+      const fresh = await survey({ card, fn }, sim.host);
       await undo({ card, fn }, fresh, context);
       assert.equal(sim.driver(fn), 'bochs-drm', 'it never began');
       await run({ card, fn }, context);
-      await undo({ card, fn }, survey({ card, fn }, sim.host), context);
+      await undo({ card, fn }, await survey({ card, fn }, sim.host), context);
       assert.equal(sim.driver(fn), 'vfio-pci');
       await undo({ card, fn }, fresh, context);
       assert.equal(sim.driver(fn), undefined);
@@ -200,7 +218,7 @@ describe('steps', () => {
 
     test('is pinned for functions and ports, and put back', async () => {
       const before = treeOf(sim.kernel.sys);
-      const data = pin.survey({ card, devices }, sim.host);
+      const data = await pin.survey({ card, devices }, sim.host);
       assert.match(await pin.run({ card, devices }, context), /^3 settings changed, all awake$/);
       assert.deepEqual(control(), ['on', 'on', 'on']);
       assert.match(await pin.run({ card, devices }, context), /^0 settings/);
@@ -224,7 +242,7 @@ describe('steps', () => {
 
     for (const how of ['undo of the pin', 'return']) {
       test(`one setting that the ${how} cannot put back does not keep the others`, async () => {
-        const data = pin.survey({ card, devices }, sim.host);
+        const data = await pin.survey({ card, devices }, sim.host);
         await pin.run({ card, devices }, context);
         sim.kernel.failWrite(sim.at(fn, 'power/control'), 'EIO');
         const settings: readonly PowerSetting[] = devices.map((device) => {
@@ -240,7 +258,7 @@ describe('steps', () => {
     }
 
     test('of devices that are gone is nobody’s any more', async () => {
-      const data = pin.survey({ card, devices }, sim.host);
+      const data = await pin.survey({ card, devices }, sim.host);
       sim.kernel.write(sim.at(audio, 'remove'), '1');
       await pin.run({ card, devices }, context);
       await pin.undo({ card, devices }, data, context);
@@ -259,7 +277,7 @@ describe('steps', () => {
     const methods = () => sim.kernel.device(one).methods;
 
     test('is what was asked for, and undone what it was', async () => {
-      const data = survey(args, sim.host);
+      const data = await survey(args, sim.host);
       assert.equal(await run(args, context), 'pm flr');
       assert.deepEqual(methods(), ['pm', 'flr']);
       await undo(args, data, context);
@@ -275,14 +293,14 @@ describe('steps', () => {
 
     test('undone where the old list is stale, is what the kernel finds', async () => {
       const stale = { card, fn, methods: 'default', orDefault: false };
-      const data = survey(stale, sim.host);
+      const data = await survey(stale, sim.host);
       assert.deepEqual(data, { previous: 'bus' });
       await undo(stale, data, context);
       assert.deepEqual(sim.kernel.device(fn).methods, []);
     });
 
     test('that hangs is not taken for undone', async () => {
-      const data = survey(args, sim.host);
+      const data = await survey(args, sim.host);
       sim.kernel.hang(sim.at(one, 'reset_method'));
       await assert.rejects(undo(args, data, context), { code: 'stuck' });
     });

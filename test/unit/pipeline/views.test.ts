@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { type Config, defaultConfig } from '../../../daemon/config/config.ts';
 import { readInventory } from '../../../daemon/pci/inventory.ts';
 import { rungNames } from '../../../daemon/pci/rung-name.ts';
-import { type Lease, readHome } from '../../../daemon/pipeline/lease.ts';
+import { homeWith, type Lease } from '../../../daemon/pipeline/lease.ts';
 import { planPrepare } from '../../../daemon/pipeline/plan.ts';
 import type { JobView } from '../../../daemon/pipeline/service.ts';
 import {
@@ -48,7 +48,7 @@ describe('views', () => {
     since: 42,
     state: 'lent',
     boundBy: 'revived',
-    home: readHome(
+    home: homeWith(
       kernel.sys,
       readInventory(kernel.sys).cards.get(address) ?? assert.fail(`no ${address}`),
     ),
