@@ -170,12 +170,18 @@ describe('a write hangs in the kernel', { concurrency: true }, () => {
         assert.equal((await taking).code, 7);
         assert.ok(existsSync(`/proc/${pid}`), 'the child is still there');
 
-        await room.start();
-        assert.equal(room.leases()[0]?.['state'], 'taking');
-        await release();
+        const next = await room.start();
+        await room.until('it is said', async () => {
+          return (await room.ctl('show', xhci)).out.includes(`child ${pid} in D state`);
+        });
+        const refused = await room.ctl('return', xhci);
+        assert.equal(refused.code, 1);
+        assert.match(refused.err, new RegExp(`child ${pid} `));
+        assert.equal(room.leases()[0]?.['state'], 'taking', 'while the child hangs');
         room.kernel.unhang(path);
-        const back = await room.ctl('return', xhci);
-        assert.equal(back.code, 0, back.err);
+        await release();
+        await next.says(/A child that hung in the kernel with this card has returned/);
+        await room.until('the card is home', () => room.leases().length === 0);
         assert.deepEqual(room.home(xhci), home);
       } finally {
         await room.close();
