@@ -2,6 +2,7 @@
 import { asRevivedError, dbusNameOf, RevivedError, sentence } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../printable.ts';
+import { isRecord } from '../record.ts';
 import type { Connection, IncomingCall } from './connection.ts';
 import type { Gate } from './gate.ts';
 import type { BusObject, Objects } from './objects.ts';
@@ -115,8 +116,9 @@ function mayAsk(call: IncomingCall, body: readonly unknown[]): boolean {
   return call.interactive && !(isDict(options) && flagOption(options, 'auth.no_user_interaction'));
 }
 
+// What the bus has marshalled as a{sv} holds variants (bus/members.ts has checked that).
 function isDict(value: unknown): value is Dict {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isRecord(value);
 }
 
 function unknownMethod(call: IncomingCall, name: string | undefined): RevivedError {

@@ -3,6 +3,7 @@
  * or that takes or gives the wrong types, does not compile. At run time the same check is made on what callers send.
  */
 import { RevivedError } from '../errors.ts';
+import { isRecord } from '../record.ts';
 import {
   type Arg,
   entryOf,
@@ -163,14 +164,10 @@ function fitsOne(arg: Arg, value: unknown): boolean {
     case 'ao':
       return Array.isArray(value) && value.every((item) => typeof item === 'string');
     case 'a{sv}':
-      return isDict(value);
+      return isRecord(value);
     case 'aa{sv}':
-      return Array.isArray(value) && value.every(isDict);
+      return Array.isArray(value) && value.every(isRecord);
   }
-}
-
-function isDict(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function tooLong(name: string): RevivedError {

@@ -6,7 +6,8 @@ import { type BusCall, type Connection, connect } from '../bus/connection.ts';
 import { flagVariant } from '../bus/variant.ts';
 import { Variant } from '../bus/wire.ts';
 import { RevivedError } from '../errors.ts';
-import { addressOfPath, isDict } from './shapes.ts';
+import { isRecord } from '../record.ts';
+import { addressOfPath } from './shapes.ts';
 import { managerInterface, managerPath, type Objects, objectsOf } from './tree.ts';
 
 /** A method of an org.revived1 interface; the client adds the `options a{sv}` that ends all of them. */
@@ -129,7 +130,10 @@ export function createClient(options: ClientOptions): Client {
       if (objects[managerPath]?.[managerInterface] !== undefined) return objects;
       // Whether an ObjectManager lists the object that it lives on is left open by the specification.
       const manager = await getProperties(managerPath, managerInterface);
-      return { ...objects, [managerPath]: { [managerInterface]: isDict(manager) ? manager : {} } };
+      return {
+        ...objects,
+        [managerPath]: { [managerInterface]: isRecord(manager) ? manager : {} },
+      };
     },
 
     callMethod(call) {
@@ -182,7 +186,7 @@ function plain(value: unknown): unknown {
   if (value instanceof Variant) return plain(value.value);
   if (typeof value === 'bigint') return Number(value);
   if (Array.isArray(value)) return value.map(plain);
-  if (!isDict(value)) return value;
+  if (!isRecord(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 }
 

@@ -5,6 +5,7 @@
  */
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
 import type { CardView, DomainView, JobView, ManagerView, PlanView } from '../pipeline/service.ts';
+import { isRecord } from '../record.ts';
 import type { Text } from './printable.ts';
 
 /** `a{sv}` with the variants taken off (client.ts). */
@@ -147,11 +148,6 @@ export function jobOfPath(path: unknown): number | null {
   return /^\d{1,15}$/.test(digits) ? Number(digits) : null;
 }
 
-/** True for a dictionary (and not a list or null). */
-export function isDict(value: unknown): value is Dict {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function decodeFunction(item: unknown, text: Text): CardFunction {
   const read = reader(item, text);
   return {
@@ -203,7 +199,7 @@ function addressesOf(paths: readonly unknown[]): CardAddress[] {
 
 // Every string of the daemon passes `text` here and nowhere else: that is what makes the escaping complete.
 function reader(dict: unknown, text: Text) {
-  const raw = (key: string): unknown => (isDict(dict) ? dict[key] : undefined);
+  const raw = (key: string): unknown => (isRecord(dict) ? dict[key] : undefined);
   return {
     raw,
     string: (key: string): string => {

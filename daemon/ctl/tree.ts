@@ -1,4 +1,5 @@
 /** The daemon's object tree as ObjectManager gives it, kept up to date by its signals, and decoded into views. */
+import { isRecord } from '../record.ts';
 import type { Signal } from './client.ts';
 import type { Text } from './printable.ts';
 import {
@@ -11,7 +12,6 @@ import {
   decodeJob,
   decodeManager,
   domainPrefix,
-  isDict,
   type Job,
   jobPrefix,
   type Manager,
@@ -60,7 +60,7 @@ export function applySignal(objects: Objects, signal: Signal): Objects {
   const [first, second] = signal.args;
   switch (`${signal.interface}.${signal.member}`) {
     case 'org.freedesktop.DBus.Properties.PropertiesChanged': {
-      if (typeof first !== 'string' || !isDict(second)) return objects;
+      if (typeof first !== 'string' || !isRecord(second)) return objects;
       const interfaces = objects[signal.path];
       // A straggler about an object that is gone must not bring half of it back.
       if (interfaces?.[first] === undefined) return objects;
@@ -68,7 +68,7 @@ export function applySignal(objects: Objects, signal: Signal): Objects {
       return { ...objects, [signal.path]: { ...interfaces, [first]: properties } };
     }
     case 'org.freedesktop.DBus.ObjectManager.InterfacesAdded':
-      if (typeof first !== 'string' || !isDict(second)) return objects;
+      if (typeof first !== 'string' || !isRecord(second)) return objects;
       return { ...objects, [first]: { ...objects[first], ...interfacesOf(second) } };
     case 'org.freedesktop.DBus.ObjectManager.InterfacesRemoved': {
       if (typeof first !== 'string' || !Array.isArray(second)) return objects;
@@ -86,16 +86,19 @@ export function applySignal(objects: Objects, signal: Signal): Objects {
 
 /** `a{oa{sa{sv}}}` as it came, with what is no dictionary left out. */
 export function objectsOf(reply: unknown): Objects {
-  if (!isDict(reply)) return {};
+  if (!isRecord(reply)) return {};
   return Object.fromEntries(
-    Object.entries(reply).map(([path, value]) => [path, isDict(value) ? interfacesOf(value) : {}]),
+    Object.entries(reply).map(([path, value]) => [
+      path,
+      isRecord(value) ? interfacesOf(value) : {},
+    ]),
   );
 }
 
 function interfacesOf(value: Dict): Record<string, Dict> {
   return Object.fromEntries(
     Object.entries(value).flatMap(([name, properties]) =>
-      isDict(properties) ? [[name, properties]] : [],
+      isRecord(properties) ? [[name, properties]] : [],
     ),
   );
 }

@@ -3,6 +3,7 @@
  * or from a newer version is counted and skipped; nothing is done on the strength of it.
  */
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
+import { isRecord } from '../record.ts';
 import { isLease, type Lease } from './lease.ts';
 import type { JobView, StepRecord } from './service.ts';
 import { type Step, stepTitle, type UndoData } from './step.ts';
@@ -177,10 +178,6 @@ function isStepRecord(value: unknown): value is StepRecord {
     isNumber(value['ms']) &&
     typeof value['detail'] === 'string'
   );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function address(value: unknown): value is CardAddress {

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { type Rule, sourcesBelow } from './tree.ts';
 
 const layers: readonly (readonly string[])[] = [
-  ['paths', 'errors', 'log', 'deadline', 'printable'],
+  ['paths', 'errors', 'log', 'deadline', 'printable', 'record'],
   ['pci', 'host', 'sysfs', 'domain'],
   ['pipeline', 'reset', 'doctor', 'config'],
   ['bus', 'libvirt', 'guest', 'ctl'],
