@@ -16,22 +16,18 @@ export interface StuckChildren {
 
 /** An empty registry. */
 export function createStuckChildren(): StuckChildren {
-  const children = new Map<number, CardAddress>();
-  const onBus = new Set<number>();
+  const children = new Map<number, { readonly card: CardAddress; readonly holdsBus: boolean }>();
+  const pidOf = (isMeant: (card: CardAddress, holdsBus: boolean) => boolean) => {
+    for (const [pid, { card, holdsBus }] of children) if (isMeant(card, holdsBus)) return pid;
+    return undefined;
+  };
   return {
-    of(card) {
-      for (const [pid, stuckCard] of children) if (stuckCard === card) return pid;
-      return undefined;
-    },
-    note(card, pid, holdsBus = false) {
-      children.set(pid, card);
-      if (holdsBus) onBus.add(pid);
-    },
-    busHeldBy: () => onBus.values().next().value,
+    of: (card) => pidOf((stuckCard) => stuckCard === card),
+    note: (card, pid, holdsBus = false) => void children.set(pid, { card, holdsBus }),
+    busHeldBy: () => pidOf((_card, holdsBus) => holdsBus),
     freed(pid) {
-      const card = children.get(pid);
+      const card = children.get(pid)?.card;
       children.delete(pid);
-      onBus.delete(pid);
       return card;
     },
   };
