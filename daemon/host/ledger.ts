@@ -4,8 +4,10 @@
  * memory and that is said.
  */
 import { rename } from 'node:fs/promises';
+import { asRevivedError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
+import { isRecord } from '../record.ts';
 import { readOwn, writeWhole } from './atomic-file.ts';
 
 /** A card as the ledger knows it: another card in the same slot is not meant. */
@@ -76,7 +78,7 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
         told = false;
       } catch (error) {
         if (!told) {
-          const why = messageOf(error);
+          const why = asRevivedError(error).message;
           log.error({ path, why }, 'The ledger cannot be written: it is lost at the next restart');
         }
         told = true;
@@ -154,7 +156,7 @@ async function read(path: string, log: Log): Promise<Contents> {
       () => '',
     );
     log.error(
-      { path, why: messageOf(error) },
+      { path, why: asRevivedError(error).message },
       `The ledger cannot be trusted: what was quarantined and learnt about kernels is lost. ${kept}`,
     );
     return nothing;
@@ -189,14 +191,6 @@ function isKey(value: Record<string, unknown>): boolean {
   return text(value['card']) && isCardAddress(value['card']) && text(value['id']);
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function text(value: unknown): value is string {
   return typeof value === 'string' && value.length <= 256;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

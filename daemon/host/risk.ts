@@ -2,6 +2,7 @@
  * Is the host itself in danger? IOMMU invalidation time-outs, soft lockups and hung tasks in the kernel log say so; then no
  * further rung is done on any card until a person has looked, or the host was rebooted (invariant 9). Kept in /run.
  */
+import { asRevivedError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { readOwn, writeWhole } from './atomic-file.ts';
 
@@ -40,7 +41,7 @@ export function riskIn(lines: readonly string[]): string | undefined {
 export async function openHostRisk(path: string, log: Log): Promise<HostRisk> {
   let reason = '';
   const complain = (error: unknown): void => {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = asRevivedError(error).message;
     log.error({ path, why }, 'Whether the host is at risk cannot be kept in its file, ignoring');
   };
   const save = (): Promise<void> =>

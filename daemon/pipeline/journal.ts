@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
+import { asRevivedError } from '../errors.ts';
 import { distrust, readOwn, writeWhole } from '../host/atomic-file.ts';
 import type { Log } from '../log.ts';
 import {
@@ -52,7 +53,7 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
   let isWhole = true;
   const tell = (error: unknown): void => {
     if (!told) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = asRevivedError(error).message;
       log.error(
         { path, why },
         'The journal cannot be written: history is lost, a crash cannot be undone exactly',
@@ -197,7 +198,7 @@ async function readText(path: string, log: Log): Promise<string | undefined> {
   try {
     return (await readOwn(path, maxReadBytes)) ?? '';
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = asRevivedError(error).message;
     log.warn(
       { path, why },
       'The journal cannot be read: what it says of earlier jobs is not known',

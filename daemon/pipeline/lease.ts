@@ -2,6 +2,7 @@
  * Leases: who has a card, since when, and what to give back. Kept in /run/revived/leases.json (RuntimeDirectoryPreserve),
  * so that a restarted daemon knows; read with suspicion, because a card is moved on the strength of it.
  */
+import { asRevivedError } from '../errors.ts';
 import { readOwn, writeWhole } from '../host/atomic-file.ts';
 import {
   type CardAddress,
@@ -12,6 +13,7 @@ import {
 import { deviceDirectory } from '../pci/device.ts';
 import type { Card } from '../pci/inventory.ts';
 import { type OverrideReader, readOverride } from '../pci/override.ts';
+import { isRecord } from '../record.ts';
 import { readAttribute } from '../sysfs/read.ts';
 
 /** What a function was before we touched it. */
@@ -181,9 +183,7 @@ async function readLeases(
       return [];
     });
   } catch (error) {
-    onBad(
-      `${path} cannot be read (${error instanceof Error ? error.message : String(error)}); it is ignored`,
-    );
+    onBad(`${path} cannot be read (${asRevivedError(error).message}); it is ignored`);
     return [];
   }
 }
@@ -245,10 +245,6 @@ function isHome(home: unknown): home is Home {
     Array.isArray(home['ports']) &&
     home['ports'].every((port: unknown) => text(port) && isFunctionAddress(port));
   return functions && power && ports;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function text(value: unknown): value is string {

@@ -2,6 +2,7 @@
  * Acts on what recovery.ts has judged, at the start of the daemon. Every part can be done twice: when the daemon is ended in
  * it, the next start finds the same and ends in the same state.
  */
+import { asRevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
@@ -26,7 +27,7 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
   if (parts.lost) {
     for (const lease of judged.leases.filter(({ card }) => leases.get(card) === undefined)) {
       await leases.set(lease).catch((error: unknown) => {
-        const why = error instanceof Error ? error.message : String(error);
+        const why = asRevivedError(error).message;
         log.error(
           { card: lease.card, why },
           'A lease is kept in memory alone: it cannot be written',
