@@ -13,12 +13,14 @@ import {
   benchCards,
   gate,
   guest,
+  journalOf,
   leasesOnDisk,
   readGuest,
   type SimPipeline,
   simPipeline,
   simStamp,
   treeOf,
+  turns,
   until,
 } from '../sim-host.ts';
 
@@ -116,6 +118,8 @@ describe('the desk', () => {
     await sim.leases.drop(flr);
     await hook('release');
     await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
+    await desk.settle(5_000);
+    assert.equal(sim.host.ledger.kernels()[0]?.clean, true);
     isHome();
   });
 
@@ -148,7 +152,34 @@ describe('the desk', () => {
     sim.kernel.unhang(unbind);
     desk.onFreed(bochs);
     assert.match(sim.logged.join(''), /hung in the kernel with this card has returned/);
+    await sim.journal.rotate(); // waits for its entry
+    const failed = journalOf(sim.host.paths.journal).filter(({ event }) => event === 'failed');
+    const why = 'its child hung in the kernel and has returned';
+    assert.deepEqual(
+      failed.map(({ detail }) => detail),
+      [why],
+      'nothing of it is open',
+    );
     assert.equal((await ended(desk.take(bochs, 'a test')))?.state, 'done');
+  });
+
+  test('a card that is in use still comes home when nobody has it open any more', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    await hook('prepare');
+    const group = sim.kernel.device(`${bochs}.0`).group;
+    sim.kernel.hold(4711, 'qemu-system-x86', `${sim.host.paths.dev}/vfio/${group}`);
+    await hook('release');
+    await until(() => desk.jobs().some((one) => one.state === 'failed'));
+    await sim.journal.rotate(); // waits for its entry
+    await turns();
+    t.mock.timers.tick(5_000);
+    assert.deepEqual([view(bochs)?.state, desk.manager().runningJobs], ['lent', 0]);
+    sim.kernel.letGo(4711);
+    t.mock.timers.tick(5_000);
+    await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
+    isHome();
+    await desk.settle(5_000);
+    assert.deepEqual(sim.host.ledger.kernels(), [], 'no guest has run that speaks for the kernel');
   });
 
   test('what a daemon before this one left half-way goes home; what was lent or stranded stays as it is', async () => {

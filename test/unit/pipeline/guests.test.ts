@@ -30,7 +30,7 @@ describe('guests', () => {
   let guests: Guests;
   /** What libvirt would give. */
   let libvirt: Map<string, string>;
-  let before: unknown;
+  let before: Readonly<Record<string, string>>;
   const handlers = (): Guests => {
     const { leases, handover } = sim;
     domains = createDomainBook(() => {});
@@ -277,6 +277,15 @@ describe('guests', () => {
         assert.equal(sim.driver(`${flr}.0`), 'vfio-pci');
       });
     }
+
+    test('has its reset methods back when the daemon was ended in a rung of stopped', async () => {
+      await hook(other, 'started');
+      sim.kernel.write(sim.at(`${flr}.0`, 'reset_method'), 'pm');
+      await hook(other, 'release');
+      await until(() => sim.leases.all().length === 0);
+      const key = `${flr}.0 reset_method`;
+      assert.equal(treeOf(sim.kernel.sys)[key], before[key]);
+    });
 
     for (const libvirt of ['gives it back', 'forgets it'] as const) {
       test(`is managed, and libvirt ${libvirt}: it has its host driver`, async () => {

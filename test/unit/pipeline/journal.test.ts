@@ -13,13 +13,14 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { createLog } from '../../../daemon/log.ts';
 import { openJournal } from '../../../daemon/pipeline/journal.ts';
 import { begin, job, rung, step, stillOpen } from '../journal-entries.ts';
-import { journalOf } from '../sim-host.ts';
+import { gate, journalOf, turns } from '../sim-host.ts';
 
 /** Files of this process cannot grow beyond that: what a full disk does to a write, without one. */
 const limitFiles = (bytes: number | 'unlimited'): void => {
@@ -202,6 +203,32 @@ describe('the journal', () => {
     assert.deepEqual(events(entries), ['daemon', ...openEvents, 'begin', 'job']);
     assert.equal(lastJob, 8);
     assert.deepEqual(await ids(), [8]);
+  });
+
+  test('on a disk that does not answer it goes on after five seconds, and has all that is open when there is an answer', async (t) => {
+    const journal = await open();
+    await journal.append(begin(7), step('intent', 2), step('intent', 3));
+    const file = await openFile(path);
+    const answer = gate();
+    const datasync = t.mock.method(Object.getPrototypeOf(file), 'datasync', () => answer.opened);
+    await file.close();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const appended = journal.append(step('done', 3));
+    while (datasync.mock.callCount() === 0) await turns(1);
+    t.mock.timers.tick(5_000);
+    await appended;
+    for (const entry of stillOpen.slice(2)) await journal.append(entry);
+    assert.equal(datasync.mock.callCount(), 1, 'nothing more is asked of it');
+    assert.equal(logged.length, 1);
+    assert.match(logged[0] ?? '', /journal cannot be written.*did not end within 5000 ms/);
+    datasync.mock.restore();
+    answer.open();
+    await turns();
+    await journal.append(begin(8));
+    assert.match(logged.slice(1).join(''), /^<6>The journal can be written again.*\n$/);
+    await journal.close();
+    const { entries, lastJob } = await past();
+    assert.deepEqual([events(entries), lastJob], [['daemon', ...openEvents, 'begin'], 8]);
   });
 
   test('without a disk it says so once, and cards move all the same; with one it goes on', async () => {

@@ -176,6 +176,19 @@ describe('recover', () => {
     assert.equal(said('The last kernel on which it went well is 6.11'), 1);
   });
 
+  test('what the ledger could not keep is judged again, also after a shutdown in order', async () => {
+    await wrote(before, lent(), begin(7), rung(bochs, 'subordinate'));
+    mkdirSync(`${sim.host.paths.ledger}.new`);
+    assert.deepEqual(names(await start()), ['subordinate']);
+    assert.equal(said('The ledger cannot be written'), 1);
+    await journal?.append({ event: 'daemon', state: 'stopped' });
+    rmSync(`${sim.host.paths.ledger}.new`, { recursive: true });
+    const later = await start({ ...simStamp, boot: 'later' });
+    assert.deepEqual(names(later), ['subordinate']);
+    assert.deepEqual([said('was cut off'), (await later.history(10)).length], [1, 1]);
+    assert.deepEqual(names(await start({ ...simStamp, boot: 'later' })), ['subordinate']);
+  });
+
   describe('leases that are lost', () => {
     const spoils: readonly (readonly [string, (path: string) => void])[] = [
       ['gone', (path) => rmSync(path, { force: true })],

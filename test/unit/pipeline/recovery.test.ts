@@ -15,7 +15,7 @@ import {
   kernelFindings,
   quarantineFindings,
 } from '../../../daemon/pipeline/recovery.ts';
-import { card } from '../inventory-of.ts';
+import { card, fn } from '../inventory-of.ts';
 import { begin, gpu, job, lease, rung, started, step } from '../journal-entries.ts';
 import { benchCards, type SimPipeline, simPipeline, simStamp } from '../sim-host.ts';
 
@@ -157,6 +157,14 @@ describe('how a boot ended while a card was lent', () => {
       'died',
     ],
     ['not at all: it was at home', past(other, lease(gpu), home), undefined],
+    [
+      'badly, while its guest was waited for to let go',
+      past(other, returning, {
+        ...step('intent', 1),
+        step: { step: 'wait-closed', args: { card: gpu, functions: [fn(`${gpu}.0`)] } },
+      }),
+      'died',
+    ],
     ['not at all: it was on its way home', past(other, lease(gpu), returning), undefined],
     ['not at all: this is the boot', past(here, lease(gpu)), undefined],
   ];
