@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
 import { isRecord } from '../record.ts';
 import { readOwn, writeWhole } from './atomic-file.ts';
+import { createDisk } from './disk.ts';
 
 /** A card as the ledger knows it: another card in the same slot is not meant. */
 export interface CardKey {
@@ -46,6 +47,8 @@ export interface Ledger {
   kernels(): readonly KernelEnds[];
   /** Adds what is not there yet. */
   addQuarantine(entries: readonly Quarantined[]): Promise<void>;
+  /** False: the file does not have all that is known here. */
+  isSaved(): boolean;
   /** Removes what `wanted` accepts; gives their number. */
   clearQuarantine(wanted: (entry: Quarantined) => boolean): Promise<number>;
   /** Notes the end of a boot, or of a lease, once per boot. */
@@ -68,20 +71,21 @@ interface Contents {
 /** Opens the ledger. What cannot be trusted is put aside and said; never throws. */
 export async function openLedger(path: string, log: Log): Promise<Ledger> {
   let contents = await read(path, log);
-  let told = false;
+  let isSaved = true;
+  const disk = createDisk();
   let writing: Promise<void> = Promise.resolve();
   const save = (change: Partial<Contents>): Promise<void> => {
     contents = { ...contents, ...change };
     writing = writing.then(async () => {
       try {
-        await writeWhole(path, JSON.stringify({ version, ...contents }));
-        told = false;
+        await disk.ask(() => writeWhole(path, JSON.stringify({ version, ...contents })));
+        isSaved = true;
       } catch (error) {
-        if (!told) {
+        if (isSaved) {
           const why = asRevivedError(error).message;
           log.error({ path, why }, 'The ledger cannot be written: it is lost at the next restart');
         }
-        told = true;
+        isSaved = false;
       }
     });
     return writing;
@@ -89,6 +93,7 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
   return {
     quarantine: () => contents.quarantine,
     kernels: () => contents.kernels,
+    isSaved: () => isSaved,
     async addQuarantine(entries) {
       const known = [...contents.quarantine, ...entries];
       const fresh = entries.filter(

@@ -10,7 +10,12 @@ import { type Step, stepTitle, type UndoData } from './step.ts';
 
 export type JournalEntry =
   /** started: everything before it is settled. stopped: the host shuts down in order. away: only the daemon was ended. */
-  | { readonly event: 'daemon'; readonly state: DaemonState }
+  | {
+      readonly event: 'daemon';
+      readonly state: DaemonState;
+      /** Cards with which a child of an earlier daemon hangs: what is open of them is not settled by a start. */
+      readonly hanging?: readonly CardAddress[];
+    }
   | { readonly event: 'begin' | 'job'; readonly job: JobView }
   | {
       readonly event: StepEvent;
@@ -117,8 +122,37 @@ function read(value: Record<string, unknown>): Unstamped<PastEntry> | undefined 
   return { event: known, job, index, step: name, card: args['card'], title };
 }
 
+/** Keeps `open` in step: an entry begins something, ends it, or does neither. */
+export function trackOpen<T>(
+  open: Map<string, T>,
+  entry: JournalEntry | PastEntry,
+  value: T,
+): void {
+  const opening = openingOf(entry);
+  if (opening?.open === true) open.set(opening.key, value);
+  else if (opening !== undefined) open.delete(opening.key);
+}
+
+/** The card of which a line says that a step, an undo or a rung was begun; undefined for other lines. */
+export function hazardIn(line: string): CardAddress | undefined {
+  const { kind, ...parsed } = parseLine(line);
+  if (kind !== 'entry' || !('entry' in parsed)) return undefined;
+  const { entry } = parsed;
+  return entry.event in endings && 'card' in entry ? entry.card : undefined;
+}
+
+const endings = { intent: 'failed', undo: 'undo-failed', rung: 'rung-done' } as const;
+
+/** The line that ends what a line of ours has begun, as of now (microseconds since the epoch). */
+export function endingOf(line: string, now: number, detail: string): string {
+  const value: unknown = JSON.parse(line);
+  const begun = isRecord(value) ? value : {};
+  const event = Object.entries(endings).find(([opening]) => opening === begun['event'])?.[1];
+  return `${JSON.stringify({ ...begun, at: now, event, detail })}\n`;
+}
+
 /** Which open thing an entry begins or ends; undefined for those that do neither. */
-export function openingOf(
+function openingOf(
   entry: JournalEntry | PastEntry,
 ): { readonly key: string; readonly open: boolean } | undefined {
   switch (entry.event) {

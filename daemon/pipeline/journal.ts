@@ -6,15 +6,19 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
 import { asRevivedError } from '../errors.ts';
 import { distrust, readOwn, writeWhole } from '../host/atomic-file.ts';
+import { createDisk } from '../host/disk.ts';
 import type { Log } from '../log.ts';
+import type { CardAddress } from '../pci/address.ts';
 import {
+  endingOf,
+  hazardIn,
   type JournalEntry,
   journalVersion,
   type Line,
-  openingOf,
   type PastEntry,
   parseLine,
   type Stamp,
+  trackOpen,
 } from './journal-entry.ts';
 import type { JobView } from './service.ts';
 
@@ -30,6 +34,8 @@ export interface Journal {
   /** As it was found at the opening. */
   readonly past: Past;
   append(...entries: readonly JournalEntry[]): Promise<void>;
+  /** Ends the steps and rungs of a card that are open, because the child that hung in them is back. */
+  endOpen(card: CardAddress, detail: string): Promise<void>;
   /** Finished jobs, newest first. */
   jobs(limit: number): Promise<readonly JobView[]>;
   /** Resolves when everything before it is written; starts a new file when this one is full. */
@@ -43,6 +49,7 @@ const maxReadBytes = 16 * 1024 * 1024;
 
 /** Opens the journal. `stamp` goes into every line. Never throws: without a disk it only logs. */
 export async function openJournal(path: string, stamp: Stamp, log: Log): Promise<Journal> {
+  const disk = createDisk();
   let file: FileHandle | undefined;
   let size = 0;
   let told = false;
@@ -94,58 +101,81 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
   /** All that a reader needs of what was before: where a file begins, or has a gap. */
   const whatIsOpen = (): string =>
     [lineOf({ event: 'daemon', state: 'started' }), ...openLines.values()].join('');
-  const note = (entry: JournalEntry, line: string): void => {
+  /** Takes note of it; gives what is to be written. */
+  const note = (entry: JournalEntry): string => {
+    const line = lineOf(entry);
     if (entry.event === 'begin') lastJob = entry.job.id;
-    // What an earlier daemon had in hand is settled by now.
-    if (entry.event === 'daemon' && entry.state === 'started') openLines.clear();
-    const opening = openingOf(entry);
-    if (opening?.open === true) openLines.set(opening.key, line);
-    else if (opening !== undefined) openLines.delete(opening.key);
+    trackOpen(openLines, entry, line);
+    if (entry.event !== 'daemon' || entry.state !== 'started') return line;
+    // What an earlier daemon had in hand is settled by now, but for what a child of its still hangs in.
+    for (const [key, open] of openLines) {
+      const card = hazardIn(open);
+      if (card === undefined || entry.hanging?.includes(card) !== true) openLines.delete(key);
+    }
+    return [line, ...openLines.values()].join('');
   };
   const rotateIfFull = async (): Promise<void> => {
     if (file === undefined || size < rotateAt) return;
-    await file.close();
-    file = undefined;
-    // Where it cannot be moved, the next try is as far away as this one was.
-    rotateAt = size + rotateBytes;
+    const full = file;
+    const open = whatIsOpen();
+    let isMoved = false;
+    let isBegun = false;
     try {
-      await rename(path, `${path}.1`);
-      isWhole = false;
-      await writeWhole(path, whatIsOpen());
-      isWhole = true;
-      rotateAt = rotateBytes;
+      await disk.ask(async () => {
+        await full.close();
+        file = undefined;
+        // Where it cannot be moved, the next try is as far away as this one was.
+        rotateAt = size + rotateBytes;
+        try {
+          await rename(path, `${path}.1`);
+          isMoved = true;
+          await writeWhole(path, open);
+          isBegun = true;
+          rotateAt = rotateBytes;
+        } finally {
+          await reopen();
+        }
+      });
     } finally {
-      await reopen();
+      if (isMoved && !isBegun) isWhole = false;
     }
   };
+  const write = async (text: string): Promise<void> => {
+    if (file === undefined && !closed) await reopen();
+    if (file === undefined) return;
+    try {
+      await file.appendFile(text);
+      await file.datasync();
+    } catch (error) {
+      await file.close();
+      file = undefined;
+      throw error;
+    }
+    size += Buffer.byteLength(text);
+  };
+  /** Writes what `make` gives when its turn has come; what cannot be written is a gap, which the next write fills. */
+  const add = (make: () => string): Promise<void> =>
+    inOrder(async () => {
+      // After a failure (a full disk) each entry tries anew; what was cut off gets its end of line first.
+      const gap = isWhole ? '' : whatIsOpen();
+      const text = make();
+      if (text === '') return;
+      isWhole = false;
+      await disk.ask(() => write(gap + text));
+      if (file === undefined) return;
+      isWhole = true;
+      if (gap !== '') log.info({ path }, 'The journal can be written again');
+      told = false;
+      await rotateIfFull();
+    });
   return {
     past,
-    append: (...entries) =>
-      inOrder(async () => {
-        // After a failure (a full disk) each entry tries anew; what was cut off gets its end of line first.
-        if (file === undefined && !closed) await reopen();
-        const gap = isWhole ? '' : whatIsOpen();
-        let all = gap;
-        for (const entry of entries) {
-          const line = lineOf(entry);
-          note(entry, line);
-          all += line;
-        }
-        isWhole = false;
-        if (file === undefined) return;
-        try {
-          await file.appendFile(all);
-          await file.datasync();
-        } catch (error) {
-          await file.close();
-          file = undefined;
-          throw error;
-        }
-        isWhole = true;
-        if (gap !== '') log.info({ path }, 'The journal can be written again');
-        told = false;
-        size += Buffer.byteLength(all);
-        await rotateIfFull();
+    append: (...entries) => add(() => entries.map(note).join('')),
+    endOpen: (card, detail) =>
+      add(() => {
+        const ended = [...openLines].filter(([, line]) => hazardIn(line) === card);
+        for (const [key] of ended) openLines.delete(key);
+        return ended.map(([, line]) => endingOf(line, Date.now() * 1000, detail)).join('');
       }),
     async jobs(limit) {
       const texts = [await readText(`${path}.1`, log), await readText(path, log)];
@@ -156,8 +186,10 @@ export async function openJournal(path: string, stamp: Stamp, log: Log): Promise
     close: () =>
       inOrder(async () => {
         closed = true;
-        await file?.close();
-        file = undefined;
+        await disk.ask(async () => {
+          await file?.close();
+          file = undefined;
+        });
       }),
   };
 }
@@ -246,9 +278,7 @@ async function readPast(path: string, isPutAside: boolean, log: Log): Promise<Fo
   }
   const openLines = new Map<string, string>();
   for (const { line, raw } of lines) {
-    const opening = line.kind === 'entry' ? openingOf(line.entry) : undefined;
-    if (opening?.open === true) openLines.set(opening.key, `${raw}\n`);
-    else if (opening !== undefined) openLines.delete(opening.key);
+    if (line.kind === 'entry') trackOpen(openLines, line.entry, `${raw}\n`);
   }
   const entries = entriesOf(lines);
   return { entries, openLines, lastJob: [...entriesOf(before), ...entries].reduce(highestJob, 0) };

@@ -4,7 +4,7 @@
  */
 import type { CardKey, KernelEnds, Quarantined } from '../host/ledger.ts';
 import type { CardAddress } from '../pci/address.ts';
-import { openingOf, type PastEntry, type Stamp } from './journal-entry.ts';
+import { type PastEntry, type Stamp, trackOpen } from './journal-entry.ts';
 import type { Lease } from './lease.ts';
 import type { Finding, JobView } from './service.ts';
 
@@ -21,6 +21,8 @@ export interface Judgement {
   readonly died: readonly (CardKey & Stamp)[];
   /** Cards that were lent when the host was shut down in order. */
   readonly endedWell: readonly (CardKey & Stamp)[];
+  /** Cards on which something was begun and not ended in this boot. */
+  readonly begun: readonly CardAddress[];
   /** Leases of this boot as the journal has them: for a lease file that was lost. */
   readonly leases: readonly Lease[];
 }
@@ -31,16 +33,14 @@ const harmlessSteps: ReadonlySet<string> = new Set(['wait-free', 'wait-closed', 
 /** Judges the past. `now` is microseconds since the epoch. */
 export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: number): Judgement {
   const open = new Map<string, PastEntry>();
-  // How the last daemon ended; of a host that went on without one nothing is known.
-  let end: 'started' | 'stopped' | 'away' = 'started';
+  // How the last daemon of each boot ended; of a host that went on without one nothing is known.
+  const ends = new Map<string, 'started' | 'stopped' | 'away'>();
   for (const entry of entries) {
-    // A boot that has begun: what is carried over from the one before it stays open.
-    if (entry.event === 'daemon') end = entry.state;
-    const opening = openingOf(entry);
-    if (opening?.open === true) open.set(opening.key, entry);
-    else if (opening !== undefined) open.delete(opening.key);
+    if (entry.event === 'daemon') ends.set(entry.boot, entry.state);
+    trackOpen(open, entry, entry);
   }
   const left = [...open.values()];
+  const endOf = (entry: PastEntry) => ends.get(entry.boot) ?? 'started';
   const here = left.filter((entry) => entry.boot === boot);
   const before = left.filter((entry) => entry.boot !== boot);
   const idOf = (card: CardAddress): string => {
@@ -60,25 +60,33 @@ export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: n
       ];
     }),
     // A host that shut down in order did not go down in it: the shutdown came first.
-    quarantine: (end === 'stopped' ? [] : before).flatMap((entry): Quarantined[] => {
+    quarantine: before.flatMap((entry): Quarantined[] => {
       const what = hazardOf(entry);
-      if (what === undefined) return [];
+      if (what === undefined || endOf(entry) === 'stopped') return [];
       const { card, ...rest } = what;
       return [
         { card, id: idOf(card), ...rest, kernel: entry.kernel, boot: entry.boot, since: now },
       ];
     }),
-    died: end === 'started' ? lentBefore() : [],
-    endedWell: end === 'stopped' ? lentBefore() : [],
+    died: lentBefore('started'),
+    endedWell: lentBefore('stopped'),
+    begun: here.flatMap((entry) => hazardOf(entry)?.card ?? []),
     leases: here.flatMap((entry) => (entry.event === 'lease' ? [entry.lease] : [])),
   };
 
-  function lentBefore(): readonly (CardKey & Stamp)[] {
+  function lentBefore(end: 'started' | 'stopped'): readonly (CardKey & Stamp)[] {
     return before.flatMap((entry) => {
-      if (entry.event !== 'lease' || entry.lease.state !== 'lent') return [];
+      if (entry.event !== 'lease' || endOf(entry) !== end || !isWithGuest(entry.lease)) return [];
       const { card } = entry.lease;
       return [{ card, id: idOf(card), kernel: entry.kernel, boot: entry.boot }];
     });
+  }
+
+  // Until nobody has it open it is the guest's, although it is on its way home.
+  function isWithGuest({ card, state }: Lease): boolean {
+    const waits = (entry: PastEntry): boolean =>
+      entry.event === 'intent' && entry.step === 'wait-closed' && entry.card === card;
+    return state === 'lent' || (state === 'returning' && before.some(waits));
   }
 
   function lastOpen(entriesHere: readonly PastEntry[], job: number): string {
