@@ -216,9 +216,13 @@ export function createHandover(parts: HandoverParts): Handover {
     return anyway || !(state === 'healthy' || state === 'unknown') ? steps : [];
   };
 
-  /** After a daemon that was ended in a rung: its choice of a reset method is taken back first. */
+  /**
+   * After a daemon that was ended in a rung: its choice of a reset method is taken back first. With a card that libvirt bound
+   * that may have been in `stopped`, which leaves no other trace; on others the configuration's choice is there while it is lent.
+   */
   const mendSteps = (lease: Lease): readonly Step[] =>
-    lease.boundBy === 'libvirt' || config().cards.get(lease.card)?.resetMethod !== undefined
+    lease.boundBy === 'revived' &&
+    (lease.state === 'lent' || config().cards.get(lease.card)?.resetMethod !== undefined)
       ? []
       : mendMethodSteps(lease, (fn) => resetMethodOf(host.paths.sys, fn));
 
@@ -241,8 +245,7 @@ export function createHandover(parts: HandoverParts): Handover {
     try {
       try {
         const detach = await detachFirst(lease, card, reset !== undefined);
-        const mend = lease.state === 'lent' ? [] : mendSteps(lease);
-        await runSteps([...mend, ...detach, ...plan.revive], {
+        await runSteps([...mendSteps(lease), ...detach, ...plan.revive], {
           ...base,
           onFailure: 'stop',
           signal,
