@@ -106,6 +106,8 @@ export function createDesk(parts: DeskParts): Desk {
       cardChanged(card);
       for (const { uuid } of domains.all()) tell({ kind: 'domain', uuid });
     },
+    hadGuest: ({ uuid, since, boundBy }) =>
+      uuid !== '' && (boundBy === 'libvirt' || domains.activeAt(uuid) >= since),
   });
   const guests = createGuests({
     host,

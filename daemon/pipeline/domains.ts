@@ -24,7 +24,14 @@ export interface DomainBook {
   setState(uuid: string, name: string, state: string | undefined): void;
   setCards(uuid: string, cards: readonly CardAddress[], name?: string): void;
   remove(uuid: string): void;
+  /** True while it has its devices open, as far as libvirt has told. */
+  isActive(uuid: string): boolean;
+  /** Microseconds since the epoch when it was last heard to be active; 0: not since this daemon began. */
+  activeAt(uuid: string): number;
 }
+
+/** libvirt's words for a domain that has its devices open. */
+const activeStates: ReadonlySet<string> = new Set(['running', 'blocked', 'paused', 'pmsuspended']);
 
 /** libvirt's own limit for a listing is 16384. */
 const maxDomains = 16384;
@@ -32,9 +39,11 @@ const maxDomains = 16384;
 /** An empty book; `onChange` hears of each domain that changed. */
 export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
   const domains = new Map<string, DomainView>();
+  const active = new Map<string, number>();
   const put = (view: DomainView): void => {
     if (!domains.has(view.uuid) && domains.size >= maxDomains) return;
     domains.set(view.uuid, view);
+    if (activeStates.has(view.state)) active.set(view.uuid, Date.now() * 1000);
     onChange(view.uuid);
   };
   return {
@@ -44,6 +53,7 @@ export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
       for (const { uuid } of domains.values()) {
         if (kept.has(uuid)) continue;
         domains.delete(uuid);
+        active.delete(uuid);
         onChange(uuid);
       }
       for (const { uuid, name, state } of list) {
@@ -60,7 +70,10 @@ export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
       put({ uuid, name: old?.name ?? name ?? '', state: old?.state ?? 'shutoff', cards });
     },
     remove(uuid) {
+      active.delete(uuid);
       if (domains.delete(uuid)) onChange(uuid);
     },
+    isActive: (uuid) => activeStates.has(domains.get(uuid)?.state ?? ''),
+    activeAt: (uuid) => active.get(uuid) ?? 0,
   };
 }

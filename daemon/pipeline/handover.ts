@@ -37,6 +37,8 @@ export interface HandoverParts {
   /** Hears of each new verdict. */
   readonly onHealth: (card: CardAddress, health: Health) => void;
   readonly onLease: (card: CardAddress) => void;
+  /** True when the domain of a lease has run with it. */
+  readonly hadGuest: (lease: Lease) => boolean;
 }
 
 interface Holder {
@@ -96,11 +98,12 @@ export function createHandover(parts: HandoverParts): Handover {
     await leases.drop(card);
     parts.onLease(card);
   };
-  /** It is home again. That this kernel has seen a guest's card come home speaks for the kernel (host/ledger.ts). */
-  const cameHome = async ({ card, home, uuid }: Lease): Promise<void> => {
+  /** It is home again. That this kernel has seen a guest with it and no bad end speaks for the kernel (host/ledger.ts). */
+  const cameHome = async (lease: Lease): Promise<void> => {
+    const { card, home } = lease;
     await dropLease(card);
     const id = home.functions[0]?.id;
-    if (uuid === '' || id === undefined) return;
+    if (id === undefined || !parts.hadGuest(lease)) return;
     await host.ledger.addEnd({ card, id }, host.kernel, { cleanAt: Date.now() * 1000 });
   };
   const recheck = async (card: Card): Promise<void> => {

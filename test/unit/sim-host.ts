@@ -186,6 +186,7 @@ export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
       config: () => pipeline.config,
       onHealth: (address, verdict) => health.set(address, verdict),
       onLease: () => {},
+      hadGuest: ({ uuid }) => uuid !== '',
     });
   const pipeline: SimPipeline = {
     ...sim,
