@@ -25,8 +25,10 @@ import { createLog } from './log.ts';
 import { pathsFrom } from './paths.ts';
 import { createDesk } from './pipeline/desk.ts';
 import { openJournal } from './pipeline/journal.ts';
+import { journaledLeases } from './pipeline/journaled-leases.ts';
 import { openLeases } from './pipeline/lease.ts';
 import { createChildIo } from './sysfs/child.ts';
+import { endLeftOvers, watchLeftOvers } from './sysfs/left-over.ts';
 import { readAttribute } from './sysfs/read.ts';
 
 declare const VERSION: string;
@@ -75,13 +77,14 @@ async function main(): Promise<void> {
   ]);
 
   const stuck = createStuckChildren();
-  const io = createChildIo({
-    dd: paths.dd,
-    onFreed(_path, pid) {
-      const card = stuck.freed(pid);
-      if (card !== undefined) desk.onFreed(card);
-    },
-  });
+  const onFreed = (pid: number): void => {
+    const card = stuck.freed(pid);
+    if (card !== undefined) desk.onFreed(card);
+  };
+  // Before anything is done to a card: a write of the daemon before this one may still be at work on it.
+  const children = { proc: paths.ownProc, sys: paths.sys };
+  const leftOver = await endLeftOvers(children);
+  const io = createChildIo({ dd: paths.dd, onFreed: (_path, pid) => onFreed(pid) });
   const host: Host = {
     paths,
     io: guardIo(io, stuck),
@@ -124,7 +127,7 @@ async function main(): Promise<void> {
   });
   const desk = createDesk({
     host,
-    leases,
+    leases: journaledLeases(leases, journal),
     journal,
     stamp,
     version: VERSION,
@@ -155,7 +158,8 @@ async function main(): Promise<void> {
     process.exit(1);
   });
   // Before anybody can call: a hook that comes now finds the leases as they are.
-  await desk.recover();
+  await desk.recover(leftOver);
+  watchLeftOvers(children, leftOver, onFreed);
   await connection.requestName(busName);
 
   // Before anybody is told that we are ready: a signal without a handler would just kill us.

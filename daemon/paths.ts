@@ -13,6 +13,8 @@
 export interface Paths {
   readonly sys: string;
   readonly proc: string;
+  /** Where our own children are: they are real, whatever machine is simulated. */
+  readonly ownProc: string;
   readonly dev: string;
   readonly run: string;
   readonly state: string;
@@ -39,6 +41,7 @@ export function pathsFrom(env: Readonly<Record<string, string | undefined>>): Pa
   return {
     sys: env['REVIVED_SYS'] ?? '/sys',
     proc: env['REVIVED_PROC'] ?? '/proc',
+    ownProc: '/proc',
     dev: env['REVIVED_DEV'] ?? '/dev',
     run,
     state,

@@ -16,11 +16,15 @@ export interface Holder {
 /** Most holders that are reported. */
 const maxHolders = 16;
 
-/** Processes (ours excluded) that have one of `nodes` open. `nodes` are absolute paths below /dev. */
-export function holdersOf(proc: string, nodes: ReadonlySet<string>): readonly Holder[] {
+/** Processes (ours excluded; all, or those of `among`) that have one of `nodes` open: absolute paths below /dev. */
+export function holdersOf(
+  proc: string,
+  nodes: ReadonlySet<string>,
+  among?: readonly string[],
+): readonly Holder[] {
   const holders: Holder[] = [];
   if (nodes.size === 0) return holders;
-  for (const pid of readNames(proc) ?? []) {
+  for (const pid of among ?? readNames(proc) ?? []) {
     if (!/^[0-9]+$/.test(pid) || pid === String(process.pid)) continue;
     for (const fd of readNames(`${proc}/${pid}/fd`) ?? []) {
       const node = readLink(`${proc}/${pid}/fd/${fd}`);

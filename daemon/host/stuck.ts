@@ -2,6 +2,7 @@
  * Cards with a child of ours in D state. Nothing else risky is done to such a card (invariant 3): more writes would
  * only hang as well (facts/kernel.md 0.4). When the child comes back after all, the card is free again.
  */
+import { RevivedError } from '../errors.ts';
 import { type CardAddress, cardOf, isFunctionAddress } from '../pci/address.ts';
 import type { IoResult, SysfsIo } from '../sysfs/io.ts';
 
@@ -46,12 +47,33 @@ export function guardIo(io: SysfsIo, stuck: StuckChildren): SysfsIo {
     return result;
   };
   return {
-    // bind, unbind and drivers_probe name the function in what is written to them.
     write: (path, value, deadlineMs) =>
-      guarded(cardIn(path) ?? cardIn(value.trim()), () => io.write(path, value, deadlineMs)),
+      guarded(accessedCard(path, value), () => io.write(path, value, deadlineMs)),
     read: (path, length, deadlineMs) =>
-      guarded(cardIn(path), () => io.read(path, length, deadlineMs)),
+      guarded(accessedCard(path, ''), () => io.read(path, length, deadlineMs)),
   };
+}
+
+/** Throws `stuck` for a card with a child that hangs: what would only hang as well is not begun. */
+export function refuseStuck(stuck: StuckChildren, card: CardAddress): void {
+  const pid = stuck.of(card);
+  if (pid === undefined) return;
+  throw new RevivedError(
+    'stuck',
+    `Card ${card} is left as it is: child ${pid} hangs in the kernel with it.`,
+    'It comes home when that child returns; if it never does, only a host reboot helps.',
+  );
+}
+
+/** The card, or the port, that an access is about; undefined for the bus and for slots. */
+export function accessedCard(path: string, value: string): CardAddress | undefined {
+  // bind, unbind and drivers_probe name the function in what is written to them.
+  return cardIn(path) ?? cardIn(value.trim());
+}
+
+/** True for a file whose write holds the kernel's one lock for removals and rescans (pci_rescan_remove_lock). */
+export function isBusWide(path: string): boolean {
+  return /\/(remove|rescan|slots\/[^/]+\/power)$/.test(path);
 }
 
 // The last function address in a path: of a port for a port's file, of the card for its own.

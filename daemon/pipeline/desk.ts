@@ -12,13 +12,14 @@ import type { Health } from '../pci/health.ts';
 import { type Card, type Inventory, isInteresting, readInventory } from '../pci/inventory.ts';
 import { isRungName } from '../pci/rung-name.ts';
 import { checkCard } from '../reset/verify.ts';
+import type { LeftOver } from '../sysfs/left-over.ts';
 import { createDomainBook, type DomainNews, type KnownDomain } from './domains.ts';
 import { createGuests, type DomainConfig } from './guests.ts';
 import { createHandover, type Started } from './handover.ts';
+import { createHomecoming } from './homecoming.ts';
 import { createJobBook } from './job.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
-import { journaledLeases } from './journaled-leases.ts';
 import { cardFromHome, type Lease, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
@@ -47,7 +48,7 @@ export interface Desk extends Service {
   /** A child that hung in the kernel came back. */
   onFreed(card: CardAddress): void;
   /** What a daemon before us, or a boot before this one, had in hand: brought to an end, or remembered. Call it first. */
-  recover(): Promise<void>;
+  recover(leftOver?: readonly LeftOver[]): Promise<void>;
   /** First checks of the cards that people care about; nothing that sleeps is woken. */
   checkAll(): Promise<void>;
   /** Waits for running jobs, at most `ms`: used at the end of the process. */
@@ -62,8 +63,7 @@ const maxListeners = 64;
 
 /** Builds the desk. Nothing runs before the first request. */
 export function createDesk(parts: DeskParts): Desk {
-  const { host, journal, config } = parts;
-  const leases = journaledLeases(parts.leases, journal);
+  const { host, leases, journal, config } = parts;
   /** libvirt has said what runs. */
   let listed = false;
   const listeners = new Set<(change: Change) => void>();
@@ -109,10 +109,12 @@ export function createDesk(parts: DeskParts): Desk {
     hadGuest: ({ uuid, since, boundBy }) =>
       uuid !== '' && (boundBy === 'libvirt' || domains.activeAt(uuid) >= since),
   });
+  const homecoming = createHomecoming({ host, leases, handover, isActive: domains.isActive });
   const guests = createGuests({
     host,
     leases,
     handover,
+    homecoming,
     domains,
     config,
     readDomain: parts.readDomain,
@@ -306,7 +308,9 @@ export function createDesk(parts: DeskParts): Desk {
           'Stop the domain; the card then comes home by itself.',
         );
       }
-      return started(handover.giveBack(address, requestedBy));
+      const begun = handover.giveBack(address, requestedBy);
+      homecoming.watch(address, begun.ended);
+      return begun.job;
     },
     cancel: (id) => jobs.cancel(id),
     async check(address) {
@@ -341,17 +345,21 @@ export function createDesk(parts: DeskParts): Desk {
     onLibvirtState: () => tell({ kind: 'manager' }),
     onFreed(card) {
       host.log.warn({ card }, 'A child that hung in the kernel with this card has returned');
+      if (host.stuck.of(card) === undefined) {
+        // What the child hung in stayed open until now (runner.ts).
+        void journal.endOpen(card, 'its child hung in the kernel and has returned');
+        homecoming.look();
+      }
       cardChanged(card);
     },
-    async recover() {
-      await recoverPast({ host, leases, journal, stamp: parts.stamp, lost: parts.leases.lost });
+    async recover(leftOver = []) {
+      const { stamp } = parts;
+      await recoverPast({ host, leases, journal, stamp, lost: leases.lost, leftOver });
       const halfWay = (isWanted: (lease: Lease) => boolean): void => {
         for (const lease of leases.all()) {
           if (lease.state === 'lent' || lease.state === 'stranded') continue;
           if (!isWanted(lease) || handover.busy(lease.card)) continue;
-          started(
-            handover.giveBack(lease.card, 'it was left half-way by a daemon before this one'),
-          );
+          homecoming.bring(lease.card, 'it was left half-way by a daemon before this one');
         }
       };
       halfWay((lease) => lease.uuid === '');

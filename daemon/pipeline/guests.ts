@@ -10,6 +10,7 @@ import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.t
 import { companions, readInventory } from '../pci/inventory.ts';
 import type { DomainBook, DomainNews, KnownDomain } from './domains.ts';
 import type { Handover } from './handover.ts';
+import type { Homecoming } from './homecoming.ts';
 import { anyDriver, type Lease, type LeaseBook, readHome } from './lease.ts';
 import { type PreparePlan, planPrepare } from './plan.ts';
 import type { HookCall } from './service.ts';
@@ -28,6 +29,7 @@ export interface GuestParts {
   readonly host: Host;
   readonly leases: LeaseBook;
   readonly handover: Handover;
+  readonly homecoming: Homecoming;
   readonly domains: DomainBook;
   readonly config: () => Config;
   readonly readDomain: (xml: string) => Promise<DomainConfig>;
@@ -47,8 +49,6 @@ export interface Guests {
 
 /** libvirt goes on only after `stopped`, so what we do in it is short (invariant 2). */
 const stoppedBudgetMs = 5000;
-/** libvirt's words for a domain that has its devices open. */
-const activeStates: ReadonlySet<string> = new Set(['running', 'blocked', 'paused', 'pmsuspended']);
 /** A start that has said nothing for this long after its `prepare` is none any more. */
 const startMs = 150_000;
 /** libvirt's hook gives up after 150 s: the answer must come before. */
@@ -58,7 +58,7 @@ const prepareSlackMs = 20_000;
 
 /** Builds the handlers. */
 export function createGuests(parts: GuestParts): Guests {
-  const { host, leases, handover, domains, config } = parts;
+  const { host, leases, handover, homecoming, domains, config } = parts;
   const leasesOf = (uuid: string): readonly Lease[] =>
     leases.all().filter((lease) => lease.uuid === uuid);
   const cardsOf = (domain: DomainConfig): readonly CardAddress[] => [
@@ -140,7 +140,7 @@ export function createGuests(parts: GuestParts): Guests {
       // One that comes home already, or was left on its way by an attempt that found it in use.
       const isOnItsWay = (state === 'returning' || state === 'resetting') && handover.busy(card);
       if (state !== 'stranded' && !isOnItsWay) {
-        quietly(handover.giveBack(lease.card, requestedBy).ended);
+        homecoming.bring(lease.card, requestedBy);
       }
     }
   };
@@ -194,7 +194,7 @@ export function createGuests(parts: GuestParts): Guests {
     for (const lease of leasesOf(domain.uuid)) {
       // What it got after libvirt was asked is not in that answer.
       if (lease.state !== 'lent' || lease.since >= askedUsec || passed.has(lease.card)) continue;
-      quietly(handover.giveBack(lease.card, 'it was detached from its domain').ended);
+      homecoming.bring(lease.card, 'it was detached from its domain');
     }
   };
 
@@ -204,8 +204,7 @@ export function createGuests(parts: GuestParts): Guests {
       const known = await parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
       // It may have stopped while libvirt made the XML: a lease made now would outlive its guest.
-      const state = domains.all().find((domain) => domain.uuid === uuid)?.state ?? '';
-      if (!running || !activeStates.has(state)) return;
+      if (!running || !domains.isActive(uuid)) return;
       await adopt(known);
       detached(known, asked);
     } catch (thrown) {
@@ -258,15 +257,15 @@ export function createGuests(parts: GuestParts): Guests {
         if (starting.has(lease.uuid) && age >= 0 && age < startMs) {
           // A libvirtd that died in that start says nothing more of it: look again when it must have come to something.
           later(startMs - age, () => {
-            const state = domains.all().find(({ uuid }) => uuid === lease.uuid)?.state ?? '';
-            if (leases.get(lease.card)?.since !== lease.since || activeStates.has(state)) return;
+            if (leases.get(lease.card)?.since !== lease.since || domains.isActive(lease.uuid))
+              return;
             starting.delete(lease.uuid);
             released(lease.uuid, 'its start came to nothing');
           });
           continue;
         }
         if (!running.has(lease.uuid)) {
-          quietly(handover.giveBack(lease.card, 'its domain was found stopped').ended);
+          homecoming.bring(lease.card, 'its domain was found stopped');
         } else if (lease.state !== 'lent') {
           quietly(leases.set({ ...lease, state: 'lent' }));
         }

@@ -7,6 +7,7 @@ import { atDeadline } from '../deadline.ts';
 import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { createLock, type Lock } from '../host/lock.ts';
+import { refuseStuck } from '../host/stuck.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
@@ -311,6 +312,7 @@ export function createHandover(parts: HandoverParts): Handover {
       return start('return', card, [card], requestedBy, async (job) => {
         const lease = leases.get(card);
         if (lease === undefined) return;
+        refuseStuck(host.stuck, card);
         await beginLease({ ...lease, state: 'returning' });
         await returnOne(lease, job, job.signal);
       });

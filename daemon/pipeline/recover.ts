@@ -4,9 +4,12 @@
  */
 import { asRevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
+import { accessedCard, isBusWide } from '../host/stuck.ts';
+import { type CardAddress, cardOf as cardOfFunction } from '../pci/address.ts';
+import type { LeftOver } from '../sysfs/left-over.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
-import type { LeaseBook } from './lease.ts';
+import type { Lease, LeaseBook } from './lease.ts';
 import { judgePast, kernelFindings } from './recovery.ts';
 
 export interface RecoverParts {
@@ -16,6 +19,8 @@ export interface RecoverParts {
   readonly stamp: Stamp;
   /** The lease file could not be believed: what the journal has of this boot stands in for it. */
   readonly lost: boolean;
+  /** Children of the daemon before this one that cannot be ended. */
+  readonly leftOver: readonly LeftOver[];
 }
 
 /** Restores lost leases, fills the ledger, closes the jobs that were cut off and marks the journal as settled. */
@@ -35,6 +40,15 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
       });
       log.warn({ card: lease.card }, 'The lease of the card was lost; the journal has it');
     }
+  }
+  for (const one of parts.leftOver) {
+    const card = cardOf(one, leases.all(), judged.begun);
+    const { pid, path } = one;
+    log.error(
+      { pid, path, card },
+      'A child of the daemon before this one hangs in the kernel: its card is left alone until it is back',
+    );
+    if (card !== undefined) host.stuck.note(card, pid, isBusWide(path));
   }
   await ledger.addQuarantine(judged.quarantine);
   for (const { card, kind, name, kernel } of judged.quarantine) {
@@ -60,10 +74,28 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
     log.warn({ job: job.id, at }, `${job.operation} of ${job.subject} was cut off`);
     return { ...job, state: 'failed' as const, finishedUsec: now, error };
   });
-  // From the mark on the past is settled; what goes on is written down again behind it.
+  const hanging = judged.begun.filter((card) => host.stuck.of(card) !== undefined);
+  const mark = { event: 'daemon' as const, state: 'started' as const, hanging };
+  // From the mark on the past is settled; what goes on is written down again behind it. What the ledger could not keep is
+  // judged again by the next start.
   await journal.append(
     ...ended.map((job) => ({ event: 'job' as const, job })),
-    { event: 'daemon', state: 'started' },
+    ...(ledger.isSaved() ? [mark] : []),
     ...leases.all().map((lease) => ({ event: 'lease' as const, lease })),
   );
+}
+
+/** The card that a child hangs with. A port's file, the bus or a slot is about the card behind it. */
+function cardOf(
+  { path, value }: LeftOver,
+  leases: readonly Lease[],
+  begun: readonly CardAddress[],
+): CardAddress | undefined {
+  const named = accessedCard(path, value);
+  if (leases.some(({ card }) => card === named)) return named;
+  const behind = leases.filter(({ home }) =>
+    home.ports.some((port) => cardOfFunction(port) === named),
+  );
+  const cards = named === undefined ? begun : behind.map(({ card }) => card);
+  return cards.find((card) => begun.includes(card)) ?? cards[0] ?? named;
 }

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { atDeadline } from '../deadline.ts';
 import type { IoResult, SysfsIo } from './io.ts';
+import { childMarks } from './left-over.ts';
 
 /** Most bytes that one read may return: PCIe configuration space is 4 KiB. */
 const maxRead = 4096;
@@ -53,7 +54,12 @@ export function createChildIo(options: {
       const ms = () => Math.round(performance.now() - start);
       const child = spawn(options.dd, args, {
         stdio: ['pipe', 'pipe', 'pipe'],
-        env: { LC_ALL: 'C', PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
+        env: {
+          LC_ALL: 'C',
+          PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+          [childMarks.by]: String(process.pid),
+          [childMarks.value]: input.trim(),
+        },
         cwd: '/',
       });
       const out: Buffer[] = [];

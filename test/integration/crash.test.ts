@@ -12,7 +12,8 @@ import { RevivedError } from '../../daemon/errors.ts';
 import type { Host } from '../../daemon/host/host.ts';
 import type { RungName } from '../../daemon/pci/rung-name.ts';
 import { createDesk, type Desk } from '../../daemon/pipeline/desk.ts';
-import { openJournal } from '../../daemon/pipeline/journal.ts';
+import { type Journal, openJournal } from '../../daemon/pipeline/journal.ts';
+import { journaledLeases } from '../../daemon/pipeline/journaled-leases.ts';
 import { openLeases } from '../../daemon/pipeline/lease.ts';
 import { executors } from '../../daemon/pipeline/steps/index.ts';
 import { SimKernel } from '../sim/kernel.ts';
@@ -78,8 +79,8 @@ interface Way {
   readonly card: typeof bochs;
   /** What ails the card when it begins, and which rung heals it. */
   readonly ails?: RungName;
-  /** prepare: from home to a running guest. return: from there home. The others are done by hand. */
-  readonly way: 'prepare' | 'refused' | 'return' | 'reset' | 'take' | 'give-back';
+  /** prepare: from home to a running guest. return: from there home. stopped: the same, where libvirt had bound it. */
+  readonly way: 'prepare' | 'refused' | 'return' | 'stopped' | 'reset' | 'take' | 'give-back';
   readonly rung?: RungName;
   readonly resetMethod?: string;
 }
@@ -94,6 +95,7 @@ const ways: readonly Way[] = [
   { name: 'return', card: bochs, way: 'return' },
   ...heals(bochs, 'subordinate', 'remove-rescan', 'slot-power'),
   ...heals(flr, 'flr', 'pm', 'bus'),
+  { name: 'stop of a guest whose card libvirt had bound', card: flr, way: 'stopped', ails: 'flr' },
   { name: 'reset by hand', card: flr, way: 'reset', rung: 'flr' },
   { name: 'take by hand', card: bochs, way: 'take' },
   { name: 'return by hand', card: bochs, way: 'give-back' },
@@ -163,19 +165,21 @@ class Room {
     const leases = await openLeases(host.paths.leases, () => {});
     const { resetMethod } = this.way;
     const cards = new Map(resetMethod === undefined ? [] : [[this.way.card, { resetMethod }]]);
+    const written: Journal = {
+      ...journal,
+      append: killer.around((...entries) => {
+        for (const { event } of entries) {
+          if (event === 'rung') killer.rungs.first ??= killer.points - 1;
+          if (event === 'rung-done') killer.rungs.last = killer.points + 2;
+        }
+        return journal.append(...entries);
+      }),
+    };
+    const book = { ...leases, set: killer.around(leases.set), drop: killer.around(leases.drop) };
     const desk = createDesk({
       host,
-      leases: { ...leases, set: killer.around(leases.set), drop: killer.around(leases.drop) },
-      journal: {
-        ...journal,
-        append: killer.around((...entries) => {
-          for (const { event } of entries) {
-            if (event === 'rung') killer.rungs.first ??= killer.points - 1;
-            if (event === 'rung-done') killer.rungs.last = killer.points + 2;
-          }
-          return journal.append(...entries);
-        }),
-      },
+      leases: journaledLeases(book, written),
+      journal: written,
       stamp: simStamp,
       version: '0',
       config: () => ({ ...defaultConfig, holdersSeconds: 0, cards }),
@@ -197,6 +201,16 @@ class Room {
       if (way === 'return') await this.#hook(first, 'prepare');
       else first.desk.take(card, 'a person');
       await settled(first);
+    }
+    if (way === 'stopped') {
+      const fn = `${card}.0`;
+      const device = `${this.kernel.sys}/bus/pci/devices/${fn}`;
+      this.kernel.write(`${device}/driver_override`, 'vfio-pci');
+      this.kernel.write(`${device}/driver/unbind`, fn);
+      this.kernel.write(`${this.kernel.sys}/bus/pci/drivers_probe`, fn);
+      const first = await this.daemon();
+      await first.desk.recover();
+      await this.#hook(first, 'started');
     }
     if (ails !== undefined) {
       // A function-level reset needs a config space that answers.
@@ -221,6 +235,10 @@ class Room {
           await this.#hook(daemon, 'release');
           return settled(daemon);
         case 'return':
+          await this.#hook(daemon, 'release');
+          return settled(daemon);
+        case 'stopped':
+          await this.#hook(daemon, 'stopped');
           await this.#hook(daemon, 'release');
           return settled(daemon);
         case 'reset':

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { RevivedError } from '../../../daemon/errors.ts';
 import { createDomainBook, type DomainBook } from '../../../daemon/pipeline/domains.ts';
 import { createGuests, type Guests } from '../../../daemon/pipeline/guests.ts';
+import { createHomecoming } from '../../../daemon/pipeline/homecoming.ts';
 import {
   benchCards,
   type Guest,
@@ -33,6 +34,7 @@ describe('news of libvirt', () => {
     domains = createDomainBook(() => {});
     guests = createGuests({
       ...sim,
+      homecoming: createHomecoming({ ...sim, isActive: domains.isActive }),
       domains,
       config: () => sim.config,
       readDomain: readGuest,

@@ -5,6 +5,7 @@ import { defaultConfig } from '../../../daemon/config/config.ts';
 import { RevivedError } from '../../../daemon/errors.ts';
 import { createDomainBook, type DomainBook } from '../../../daemon/pipeline/domains.ts';
 import { createGuests, type Guests } from '../../../daemon/pipeline/guests.ts';
+import { createHomecoming } from '../../../daemon/pipeline/homecoming.ts';
 import {
   benchCards,
   type Guest,
@@ -38,6 +39,7 @@ describe('guests', () => {
       host: sim.host,
       leases,
       handover,
+      homecoming: createHomecoming({ ...sim, isActive: domains.isActive }),
       domains,
       config: () => sim.config,
       readDomain: readGuest,

@@ -10,10 +10,12 @@ import { readInventory } from '../../../daemon/pci/inventory.ts';
 import { createDesk, type Desk } from '../../../daemon/pipeline/desk.ts';
 import { type Journal, openJournal } from '../../../daemon/pipeline/journal.ts';
 import type { JournalEntry, Stamp } from '../../../daemon/pipeline/journal-entry.ts';
+import { journaledLeases } from '../../../daemon/pipeline/journaled-leases.ts';
 import { homeWith, openLeases } from '../../../daemon/pipeline/lease.ts';
 import { begin, lease, step } from '../journal-entries.ts';
 import {
   benchCards,
+  journalOf,
   leasesOnDisk,
   readGuest,
   rungsOf,
@@ -43,14 +45,15 @@ describe('recover', () => {
     const { paths, log } = sim.host;
     const opened = await openJournal(paths.journal, stamp, log);
     journal = opened;
+    const written = isKilled ? { ...opened, append: async () => {} } : opened;
     return createDesk({
       host: {
         ...sim.host,
         ledger: await openLedger(paths.ledger, log),
         risk: await openHostRisk(paths.hostRisk, log),
       },
-      leases: await openLeases(paths.leases, (why) => log.warn({}, why)),
-      journal: isKilled ? { ...opened, append: async () => {} } : opened,
+      leases: journaledLeases(await openLeases(paths.leases, (why) => log.warn({}, why)), written),
+      journal: written,
       stamp,
       version: '1.2.3',
       config: () => defaultConfig,
@@ -73,12 +76,12 @@ describe('recover', () => {
     await written.append(...entries);
     await written.close();
   };
-  const lent = (address = bochs): JournalEntry => {
+  const lent = (address = bochs) => {
     const card = readInventory(sim.kernel.sys).cards.get(address) ?? assert.fail();
     return {
       event: 'lease',
       lease: { ...lease(address).lease, home: homeWith(sim.kernel.sys, card) },
-    };
+    } satisfies JournalEntry;
   };
   const rung = (address: typeof bochs, name: string, job = 7): JournalEntry => ({
     event: 'rung',
@@ -187,6 +190,24 @@ describe('recover', () => {
     assert.deepEqual(names(later), ['subordinate']);
     assert.deepEqual([said('was cut off'), (await later.history(10)).length], [1, 1]);
     assert.deepEqual(names(await start({ ...simStamp, boot: 'later' })), ['subordinate']);
+  });
+
+  test('a child of the daemon before this one that hangs: its card is left as it was until the child is back', async () => {
+    const taking = { ...lent().lease, domain: '', uuid: '', state: 'taking' as const };
+    await wrote(simStamp, { event: 'lease', lease: taking }, begin(7), step('intent', 2));
+    const [pid, path] = [5_000_001, sim.bus('drivers/bochs-drm/unbind')];
+    const desk = await daemon();
+    await desk.recover([{ pid, path, value: `${bochs}.0` }]);
+    desk.onDomains([]);
+    const state = () => desk.cards().find((one) => one.address === bochs)?.state;
+    assert.deepEqual([state(), desk.manager().runningJobs, sim.kernel.writes], ['taking', 0, []]);
+    const events = () => journalOf(sim.host.paths.journal).map(({ event }) => event);
+    assert.deepEqual(events().slice(events().indexOf('daemon')), ['daemon', 'intent', 'lease']);
+    assert.equal(sim.host.stuck.freed(pid), bochs);
+    desk.onFreed(bochs);
+    await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
+    assert.equal(state(), 'home');
+    assert.ok(events().includes('failed'), 'nothing is open any more');
   });
 
   describe('leases that are lost', () => {
