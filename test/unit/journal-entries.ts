@@ -1,6 +1,11 @@
 /** Entries for a journal: of every kind, open and ended. */
+import { join } from 'node:path';
+import { beforeEach } from 'node:test';
+import { createLog } from '../../daemon/log.ts';
+import { openJournal } from '../../daemon/pipeline/journal.ts';
 import type { JournalEntry } from '../../daemon/pipeline/journal-entry.ts';
 import type { JobView } from '../../daemon/pipeline/service.ts';
+import { freshDirectory } from './fresh-directory.ts';
 import { card, fn } from './inventory-of.ts';
 
 export const gpu = card('0000:01:00');
@@ -92,3 +97,37 @@ export const mixed: readonly JournalEntry[] = [
   { event: 'home', card: card('0000:02:00') },
 ];
 export const big: JournalEntry = { ...step('done', 9), detail: 'x'.repeat(4 * 1024 * 1024) };
+
+export const openEvents = stillOpen.map(({ event }) => event);
+export const eventsOf = (entries: readonly { readonly event: string }[]) =>
+  entries.map(({ event }) => event);
+
+/** A journal at a path of its own for each test, and what is logged about it. To be called where a suite begins. */
+export function journalRoom() {
+  const directory = freshDirectory('journal');
+  const logged: string[] = [];
+  const log = createLog('text', 'debug', (line) => logged.push(line));
+  const room = {
+    path: '',
+    logged,
+    open: () => openJournal(room.path, { boot: 'b00t', kernel: '6.12.1' }, log),
+    /** Numbers of the finished jobs. */
+    async ids() {
+      const journal = await room.open();
+      const found = (await journal.jobs(100)).map((one) => one.id);
+      await journal.close();
+      return found;
+    },
+    /** What the next daemon finds. */
+    async past() {
+      const journal = await room.open();
+      await journal.close();
+      return journal.past;
+    },
+  };
+  beforeEach(() => {
+    room.path = join(directory.path, 'journal.jsonl');
+    logged.length = 0;
+  });
+  return room;
+}

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import { loadConfig } from '../../../daemon/config/load.ts';
 import { parseCardAddress } from '../../../daemon/pci/address.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 
+const fresh = freshDirectory('load');
 function directories(files: Readonly<Record<string, string>>) {
-  const root = mkdtempSync(join(tmpdir(), 'revived-config-'));
+  const root = mkdtempSync(join(fresh.path, 'one-'));
   for (const directory of ['etc/conf.d', 'lib'])
     mkdirSync(join(root, directory), { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);

@@ -2,22 +2,22 @@ import assert from 'node:assert/strict';
 import {
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
 import { readWhole, writeWhole } from '../../../daemon/host/atomic-file.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 
+const fresh = freshDirectory('atomic-file');
 let directory: string;
 let path: string;
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'revived-atomic-'));
+  directory = fresh.path;
   path = join(directory, 'leases.json');
 });
 

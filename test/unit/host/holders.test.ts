@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { waitFor } from '../../../daemon/deadline.ts';
 import { holdersOf, hostNodes, namesOf } from '../../../daemon/host/holders.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 
+const fresh = freshDirectory('holders');
 test('a process that has a node open is found and named', async () => {
-  const node = join(mkdtempSync(join(tmpdir(), 'revived-holders-')), 'vfio7');
+  const node = join(fresh.path, 'vfio7');
   writeFileSync(node, '');
   const child = spawn('tail', ['-f', node], { stdio: 'ignore' });
   try {
@@ -31,7 +32,7 @@ test('a process that has a node open is found and named', async () => {
 });
 
 test('DRM nodes and streams of a function count, mixer nodes do not', () => {
-  const root = mkdtempSync(join(tmpdir(), 'revived-nodes-'));
+  const root = fresh.path;
   const device = join(root, 'device');
   for (const path of [
     'device/drm/card1',

@@ -1,11 +1,13 @@
 /** The log reader over a file that gives one record per read, as /dev/kmsg does; each is padded to the reader's buffer. */
+
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type KernelLog, openKernelLog } from '../../../daemon/host/kernel-log.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 
+const fresh = freshDirectory('kernel-log');
 const gpu = '0000:01:00.0';
 let dev: string;
 let log: KernelLog;
@@ -17,7 +19,7 @@ function kernelSays(text: string, continuation = ''): void {
 }
 
 beforeEach(() => {
-  dev = mkdtempSync(join(tmpdir(), 'revived-kmsg-'));
+  dev = fresh.path;
   writeFileSync(join(dev, 'kmsg'), '');
   log = openKernelLog(dev);
 });

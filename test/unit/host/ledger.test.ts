@@ -1,24 +1,25 @@
 /** The ledger is whole or it is nothing: what it says keeps people from using their card. */
+
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
 import { openLedger, type Quarantined } from '../../../daemon/host/ledger.ts';
 import { createLog } from '../../../daemon/log.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 import { card } from '../inventory-of.ts';
 
+const fresh = freshDirectory('ledger');
 const gpu = { card: card('0000:01:00'), id: '1002:731f' };
 const usb = { card: card('0000:04:00'), id: '1b36:000d' };
 const quarantined: Quarantined = {
@@ -37,7 +38,7 @@ describe('the ledger', () => {
   const log = createLog('text', 'debug', (line) => logged.push(line));
   const open = () => openLedger(path, log);
   beforeEach(() => {
-    path = join(mkdtempSync(join(tmpdir(), 'revived-ledger-')), 'ledger.json');
+    path = join(fresh.path, 'ledger.json');
     logged = [];
   });
 

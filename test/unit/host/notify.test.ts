@@ -1,17 +1,19 @@
 /** With a program in the place of systemd-notify that writes down how it was called. */
+
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, mock, test } from 'node:test';
 import { createNotify } from '../../../daemon/host/notify.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 import { until } from '../sim-host.ts';
 
+const fresh = freshDirectory('notify');
 let directory: string;
 let program: string;
 let problems: string[];
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), 'revived-notify-'));
+  directory = fresh.path;
   program = join(directory, 'systemd-notify');
   const script = `#!/bin/sh
 { printf '%s\\n' "$@"; echo "socket $NOTIFY_SOCKET"; echo "watchdog $WATCHDOG_USEC"; } >${directory}/$$.part

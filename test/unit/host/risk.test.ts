@@ -1,12 +1,14 @@
 /** Which kernel log lines put the host at risk, and that the mark stays until a person has looked. */
+
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { openHostRisk, riskIn } from '../../../daemon/host/risk.ts';
 import { createLog } from '../../../daemon/log.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 
+const fresh = freshDirectory('risk');
 const dangerous: readonly string[] = [
   'AMD-Vi: Completion-Wait loop timed out',
   'iommu ivhd0: AMD-Vi: Completion-Wait loop timed out',
@@ -57,7 +59,7 @@ describe('the mark', () => {
   const log = createLog('text', 'debug', (line) => logged.push(line));
   const open = () => openHostRisk(path, log);
   beforeEach(() => {
-    path = join(mkdtempSync(join(tmpdir(), 'revived-risk-')), 'host-risk.json');
+    path = join(fresh.path, 'host-risk.json');
     logged = [];
   });
 

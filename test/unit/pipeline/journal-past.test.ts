@@ -5,7 +5,6 @@ import {
   appendFileSync,
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,51 +14,27 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, type TestContext, test } from 'node:test';
-import { createLog } from '../../../daemon/log.ts';
-import { openJournal } from '../../../daemon/pipeline/journal.ts';
+import { describe, type TestContext, test } from 'node:test';
 import type { JournalEntry } from '../../../daemon/pipeline/journal-entry.ts';
 import {
   begin,
   big,
+  eventsOf,
   gpu,
   job,
+  journalRoom,
   lease,
   mixed,
+  openEvents,
   started,
   step,
-  stillOpen,
 } from '../journal-entries.ts';
 import { journalOf } from '../sim-host.ts';
 
 describe('the past of a journal', () => {
-  let path: string;
-  let logged: string[];
-  const log = createLog('text', 'debug', (line) => logged.push(line));
-  const open = () => openJournal(path, { boot: 'b00t', kernel: '6.12.1' }, log);
-  beforeEach(() => {
-    path = join(mkdtempSync(join(tmpdir(), 'revived-journal-')), 'journal.jsonl');
-    logged = [];
-  });
-
-  const ids = async (limit = 100) => {
-    const journal = await open();
-    const found = (await journal.jobs(limit)).map((one) => one.id);
-    await journal.close();
-    return found;
-  };
-
-  const events = (entries: readonly { readonly event: string }[]) =>
-    entries.map(({ event }) => event);
-  const openEvents = stillOpen.map(({ event }) => event);
-  /** What the next daemon finds. */
-  const past = async () => {
-    const journal = await open();
-    await journal.close();
-    return journal.past;
-  };
+  const room = journalRoom();
+  const { logged, open, ids, past } = room;
 
   describe('rotated', () => {
     test('while jobs run, carries all that is open and nothing else', async () => {
@@ -67,18 +42,22 @@ describe('the past of a journal', () => {
       await journal.append(...mixed);
       await journal.append(big);
       assert.deepEqual(
-        journalOf(path).map((line) => line['event']),
+        journalOf(room.path).map((line) => line['event']),
         ['daemon', ...openEvents],
       );
       await journal.append(step('done', 2));
       await journal.close();
       const { entries, lastJob } = await past();
-      assert.deepEqual(events(entries), ['daemon', ...openEvents, 'done']);
+      assert.deepEqual(eventsOf(entries), ['daemon', ...openEvents, 'done']);
       assert.equal(lastJob, 7);
       assert.deepEqual(await ids(), [6]);
       const again = await open();
       await again.append(started, big);
-      assert.deepEqual(events((await past()).entries), ['daemon'], 'that was settled by the start');
+      assert.deepEqual(
+        eventsOf((await past()).entries),
+        ['daemon'],
+        'that was settled by the start',
+      );
       assert.equal((await past()).lastJob, 7);
       await again.close();
     });
@@ -90,7 +69,7 @@ describe('the past of a journal', () => {
       const second = await open();
       await second.append(big);
       await second.close();
-      assert.deepEqual(events((await past()).entries), ['daemon', ...openEvents]);
+      assert.deepEqual(eventsOf((await past()).entries), ['daemon', ...openEvents]);
     });
 
     test('and cut off between its two renames, has lost nothing', async () => {
@@ -98,22 +77,22 @@ describe('the past of a journal', () => {
       await first.append(started, ...mixed);
       await first.close();
       const whole = await past();
-      renameSync(path, `${path}.1`);
-      writeFileSync(`${path}.new`, '{"v":1,"half');
+      renameSync(room.path, `${room.path}.1`);
+      writeFileSync(`${room.path}.new`, '{"v":1,"half');
       for (const time of ['once', 'twice']) assert.deepEqual(await past(), whole, time);
       assert.deepEqual(await ids(), [6]);
     });
 
     test('and the new file not to be written, goes on with what is open', async () => {
-      mkdirSync(`${path}.new`);
+      mkdirSync(`${room.path}.new`);
       const journal = await open();
       await journal.append(...mixed);
       await journal.append(big);
-      assert.equal(readFileSync(path, 'utf8'), '');
+      assert.equal(readFileSync(room.path, 'utf8'), '');
       assert.equal(logged.filter((line) => line.includes('cannot be written')).length, 1);
       await journal.append(step('done', 2));
       await journal.close();
-      assert.deepEqual(events((await past()).entries), ['daemon', ...openEvents, 'done']);
+      assert.deepEqual(eventsOf((await past()).entries), ['daemon', ...openEvents, 'done']);
     });
   });
 
@@ -127,21 +106,21 @@ describe('the past of a journal', () => {
     test('begins at the last start of a daemon', async () => {
       await fill(begin(3), started, begin(4), started, lease(gpu));
       const { entries, lastJob } = await past();
-      assert.deepEqual([events(entries), lastJob], [['daemon', 'lease'], 4]);
+      assert.deepEqual([eventsOf(entries), lastJob], [['daemon', 'lease'], 4]);
     });
 
     test('begins at the start before, where the last one is cut off', async () => {
       await fill(begin(3), started, lease(gpu));
-      const { size } = statSync(path);
+      const { size } = statSync(room.path);
       await fill(started);
-      truncateSync(path, size + (statSync(path).size - size - 4));
-      assert.deepEqual(events((await past()).entries), ['daemon', 'lease']);
+      truncateSync(room.path, size + (statSync(room.path).size - size - 4));
+      assert.deepEqual(eventsOf((await past()).entries), ['daemon', 'lease']);
       assert.match(logged.join(''), /Lines of the journal were skipped.*torn=1 foreign=0 newer=0/);
     });
 
     test('is not what is cut off, foreign, newer or of zeros; that is counted and said', async () => {
       await fill(lease(gpu));
-      const [line = ''] = readFileSync(path, 'utf8').split('\n');
+      const [line = ''] = readFileSync(room.path, 'utf8').split('\n');
       const odd = [
         line.replace('"v":1', '"v":2'),
         line.replace('"v":1', '"v":"1"'),
@@ -153,18 +132,18 @@ describe('the past of a journal', () => {
         line.slice(0, -9),
         '\0'.repeat(4096),
       ];
-      appendFileSync(path, `${odd.join('\n')}\n`);
-      assert.deepEqual(events((await past()).entries), ['lease']);
+      appendFileSync(room.path, `${odd.join('\n')}\n`);
+      assert.deepEqual(eventsOf((await past()).entries), ['lease']);
       assert.match(logged.join(''), /torn=2 foreign=6 newer=1/);
-      writeFileSync(path, '\0'.repeat(8192));
+      writeFileSync(room.path, '\0'.repeat(8192));
       assert.deepEqual(await past(), { entries: [], lastJob: 0 });
     });
 
     test('is nothing that was settled before a file that is damaged or not ours', async () => {
       await fill(...mixed, big);
-      writeFileSync(path, '\0'.repeat(8192));
+      writeFileSync(room.path, '\0'.repeat(8192));
       assert.deepEqual(await past(), { entries: [], lastJob: 7 });
-      chmodSync(path, 0o666);
+      chmodSync(room.path, 0o666);
       assert.deepEqual(await past(), { entries: [], lastJob: 7 });
     });
 
@@ -176,7 +155,7 @@ describe('the past of a journal', () => {
       await journal.append({ event: 'job', job: job(1) }, begin(2));
       await journal.close();
       const { entries, lastJob } = await past();
-      assert.deepEqual([events(entries), lastJob], [['daemon', 'begin', 'job', 'begin'], 2]);
+      assert.deepEqual([eventsOf(entries), lastJob], [['daemon', 'begin', 'job', 'begin'], 2]);
     });
   });
 
@@ -186,20 +165,20 @@ describe('the past of a journal', () => {
       (t) => void t.mock.method(process, 'geteuid', () => 4242, { times: 1 }),
       /it belongs to uid \d+/,
     ],
-    ['writable for others', () => chmodSync(path, 0o620), /others may write to it/],
+    ['writable for others', () => chmodSync(room.path, 0o620), /others may write to it/],
     [
       'a link',
       () => {
-        renameSync(path, `${path}.real`);
-        symlinkSync(`${path}.real`, path);
+        renameSync(room.path, `${room.path}.real`);
+        symlinkSync(`${room.path}.real`, room.path);
       },
       /it is a link/,
     ],
     [
       'a pipe',
       () => {
-        rmSync(path);
-        execFileSync('mkfifo', ['-m', '600', path]);
+        rmSync(room.path);
+        execFileSync('mkfifo', ['-m', '600', room.path]);
       },
       /it is no plain file/,
     ],
@@ -217,8 +196,8 @@ describe('the past of a journal', () => {
       assert.match(logged[0] ?? '', /put aside.*journal\.jsonl\.untrusted/);
       await second.append(begin(1));
       await second.close();
-      assert.deepEqual(events((await past()).entries), ['begin']);
-      assert.ok(readdirSync(join(path, '..')).includes('journal.jsonl.untrusted'));
+      assert.deepEqual(eventsOf((await past()).entries), ['begin']);
+      assert.ok(readdirSync(join(room.path, '..')).includes('journal.jsonl.untrusted'));
     });
   }
 });

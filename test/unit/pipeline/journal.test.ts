@@ -5,7 +5,6 @@ import {
   appendFileSync,
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -14,12 +13,18 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, test } from 'node:test';
-import { createLog } from '../../../daemon/log.ts';
-import { openJournal } from '../../../daemon/pipeline/journal.ts';
-import { begin, job, rung, step, stillOpen } from '../journal-entries.ts';
+import { describe, test } from 'node:test';
+import {
+  begin,
+  eventsOf,
+  job,
+  journalRoom,
+  openEvents,
+  rung,
+  step,
+  stillOpen,
+} from '../journal-entries.ts';
 import { gate, journalOf, turns } from '../sim-host.ts';
 
 /** Files of this process cannot grow beyond that: what a full disk does to a write, without one. */
@@ -28,29 +33,16 @@ const limitFiles = (bytes: number | 'unlimited'): void => {
 };
 
 describe('the journal', () => {
-  let path: string;
-  let logged: string[];
-  const log = createLog('text', 'debug', (line) => logged.push(line));
-  const open = () => openJournal(path, { boot: 'b00t', kernel: '6.12.1' }, log);
-  beforeEach(() => {
-    path = join(mkdtempSync(join(tmpdir(), 'revived-journal-')), 'journal.jsonl');
-    logged = [];
-  });
-
-  const ids = async (limit = 100) => {
-    const journal = await open();
-    const found = (await journal.jobs(limit)).map((one) => one.id);
-    await journal.close();
-    return found;
-  };
+  const room = journalRoom();
+  const { logged, open, ids, past } = room;
 
   test('every line says which version, when, which boot and which kernel', async () => {
     const journal = await open();
     await journal.append({ event: 'job', job: job(1) });
-    const [line] = journalOf(path);
+    const [line] = journalOf(room.path);
     assert.deepEqual([line?.['v'], line?.['boot'], line?.['kernel']], [1, 'b00t', '6.12.1']);
     assert.ok(Math.abs(Number(line?.['at']) / 1000 - Date.now()) < 60_000);
-    assert.equal(statSync(path).mode & 0o777, 0o600);
+    assert.equal(statSync(room.path).mode & 0o777, 0o600);
     await journal.close();
   });
 
@@ -66,7 +58,7 @@ describe('the journal', () => {
     const journal = await open();
     await Promise.all([1, 2, 3, 4, 5].map((id) => journal.append({ event: 'job', job: job(id) })));
     assert.deepEqual(
-      journalOf(path).map((line) => JSON.stringify(line['job']).slice(0, 7)),
+      journalOf(room.path).map((line) => JSON.stringify(line['job']).slice(0, 7)),
       ['{"id":1', '{"id":2', '{"id":3', '{"id":4', '{"id":5'],
     );
     await journal.close();
@@ -76,7 +68,7 @@ describe('the journal', () => {
     const first = await open();
     for (const id of [1, 2]) await first.append({ event: 'job', job: job(id) });
     await first.close();
-    truncateSync(path, statSync(path).size - 20);
+    truncateSync(room.path, statSync(room.path).size - 20);
     const second = await open();
     await second.append({ event: 'job', job: job(3) });
     await second.close();
@@ -97,28 +89,28 @@ describe('the journal', () => {
       const stamp = { v: 1, boot: 'b00t', kernel: '6.12.1' };
       const whole = JSON.stringify({ ...stamp, event: 'job', job: job(2) });
       const broken = JSON.stringify({ ...stamp, event: 'job', ...entry });
-      writeFileSync(path, `${broken}\n${whole}\n\0\0\0\n"event":"job"\n`, { mode: 0o600 });
+      writeFileSync(room.path, `${broken}\n${whole}\n\0\0\0\n"event":"job"\n`, { mode: 0o600 });
       assert.deepEqual(await ids(), [2]);
     });
   }
 
   describe('grown big', () => {
-    const fill = () => appendFileSync(path, `${'x'.repeat(4 * 1024 * 1024)}\n`);
+    const fill = () => appendFileSync(room.path, `${'x'.repeat(4 * 1024 * 1024)}\n`);
 
     test('makes room when no job runs, and still knows what is in the old file', async () => {
       const first = await open();
       await first.append({ event: 'job', job: job(1) });
       await first.rotate();
-      assert.deepEqual(journalOf(path).length, 1, 'not yet');
+      assert.deepEqual(journalOf(room.path).length, 1, 'not yet');
       await first.close();
       fill();
       const journal = await open();
       await Promise.all([journal.rotate(), journal.append({ event: 'job', job: job(2) })]);
       assert.deepEqual(
-        journalOf(path).map((line) => line['event']),
+        journalOf(room.path).map((line) => line['event']),
         ['daemon', 'job'],
       );
-      assert.ok(statSync(`${path}.1`).size > 4_000_000);
+      assert.ok(statSync(`${room.path}.1`).size > 4_000_000);
       assert.deepEqual(
         (await journal.jobs(10)).map((one) => one.id),
         [2, 1],
@@ -128,22 +120,22 @@ describe('the journal', () => {
 
     test('and not to be moved, goes on with the file it has', async () => {
       fill();
-      mkdirSync(`${path}.1`);
-      writeFileSync(`${path}.1/in-the-way`, '');
+      mkdirSync(`${room.path}.1`);
+      writeFileSync(`${room.path}.1/in-the-way`, '');
       const journal = await open();
       for (const id of [1, 2]) {
         await journal.rotate();
         await journal.append({ event: 'job', job: job(id) });
       }
       await journal.close();
-      assert.match(readFileSync(path, 'utf8').slice(-400), /"event":"job"/);
+      assert.match(readFileSync(room.path, 'utf8').slice(-400), /"event":"job"/);
       assert.equal(logged.filter((line) => line.includes('cannot be written')).length, 1);
-      rmSync(`${path}.1`, { recursive: true });
+      rmSync(`${room.path}.1`, { recursive: true });
     });
 
     test('beyond reading, is no reason to fail', async () => {
-      writeFileSync(path, '');
-      truncateSync(path, 17 * 1024 * 1024);
+      writeFileSync(room.path, '');
+      truncateSync(room.path, 17 * 1024 * 1024);
       const journal = await open();
       assert.deepEqual(await journal.jobs(10), []);
       assert.match(logged.join(''), /more than/);
@@ -151,18 +143,8 @@ describe('the journal', () => {
     });
   });
 
-  const events = (entries: readonly { readonly event: string }[]) =>
-    entries.map(({ event }) => event);
-  const openEvents = stillOpen.map(({ event }) => event);
-  /** What the next daemon finds. */
-  const past = async () => {
-    const journal = await open();
-    await journal.close();
-    return journal.past;
-  };
-
   test('that is a directory is refused and said; cards move all the same', async () => {
-    mkdirSync(path);
+    mkdirSync(room.path);
     const journal = await open();
     await journal.append(begin(1));
     assert.equal(logged.filter((line) => line.includes('cannot be written')).length, 1);
@@ -171,8 +153,8 @@ describe('the journal', () => {
 
   test('an older file that cannot be trusted is not read, and does not hide a full disk', async () => {
     const journal = await open();
-    writeFileSync(`${path}.1`, `${JSON.stringify({ v: 1 })}\n`, { mode: 0o600 });
-    chmodSync(`${path}.1`, 0o622);
+    writeFileSync(`${room.path}.1`, `${JSON.stringify({ v: 1 })}\n`, { mode: 0o600 });
+    chmodSync(`${room.path}.1`, 0o622);
     assert.deepEqual(await journal.jobs(10), []);
     assert.match(logged.join(''), /cannot be read.*others may write to it/);
     await journal.close();
@@ -184,7 +166,7 @@ describe('the journal', () => {
     await journal.append(begin(7), step('intent', 2), step('intent', 3));
     const fds = () => readdirSync('/proc/self/fd').length;
     const before = fds();
-    limitFiles(statSync(path).size + 30);
+    limitFiles(statSync(room.path).size + 30);
     try {
       await journal.append(step('done', 3));
       for (const entry of stillOpen.slice(2)) await journal.append(entry);
@@ -200,7 +182,7 @@ describe('the journal', () => {
     await journal.append({ event: 'job', job: job(8) });
     await journal.close();
     const { entries, lastJob } = await past();
-    assert.deepEqual(events(entries), ['daemon', ...openEvents, 'begin', 'job']);
+    assert.deepEqual(eventsOf(entries), ['daemon', ...openEvents, 'begin', 'job']);
     assert.equal(lastJob, 8);
     assert.deepEqual(await ids(), [8]);
   });
@@ -208,7 +190,7 @@ describe('the journal', () => {
   test('on a disk that does not answer it goes on after five seconds, and has all that is open when there is an answer', async (t) => {
     const journal = await open();
     await journal.append(begin(7), step('intent', 2), step('intent', 3));
-    const file = await openFile(path);
+    const file = await openFile(room.path);
     const answer = gate();
     const datasync = t.mock.method(Object.getPrototypeOf(file), 'datasync', () => answer.opened);
     await file.close();
@@ -228,12 +210,12 @@ describe('the journal', () => {
     assert.match(logged.slice(1).join(''), /^<6>The journal can be written again.*\n$/);
     await journal.close();
     const { entries, lastJob } = await past();
-    assert.deepEqual([events(entries), lastJob], [['daemon', ...openEvents, 'begin'], 8]);
+    assert.deepEqual([eventsOf(entries), lastJob], [['daemon', ...openEvents, 'begin'], 8]);
   });
 
   test('without a disk it says so once, and cards move all the same; with one it goes on', async () => {
-    const directory = join(path, 'no', 'such', 'directory');
-    path = join(directory, 'journal.jsonl');
+    const directory = join(room.path, 'no', 'such', 'directory');
+    room.path = join(directory, 'journal.jsonl');
     const journal = await open();
     for (const id of [1, 2]) await journal.append(begin(id));
     assert.deepEqual(await journal.jobs(10), []);
@@ -243,11 +225,11 @@ describe('the journal', () => {
     await journal.append({ event: 'job', job: job(1) });
     await journal.close();
     assert.match(logged[1] ?? '', /can be written again/);
-    assert.deepEqual(events((await past()).entries), ['daemon', 'begin', 'begin', 'job']);
+    assert.deepEqual(eventsOf((await past()).entries), ['daemon', 'begin', 'begin', 'job']);
   });
 
   test('in a directory that nobody can write to it says so once', async () => {
-    path = '/sys/kernel/journal.jsonl';
+    room.path = '/sys/kernel/journal.jsonl';
     const journal = await open();
     for (const id of [1, 2]) await journal.append(begin(id));
     await journal.close();

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Lease, openLeases } from '../../../daemon/pipeline/lease.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 import { card, fn } from '../inventory-of.ts';
 
+const fresh = freshDirectory('lease');
 const lease: Lease = {
   card: card('0000:01:00'),
   domain: 'a "name"\nwith $(everything)',
@@ -30,7 +31,7 @@ const lease: Lease = {
   },
 };
 
-const file = () => join(mkdtempSync(join(tmpdir(), 'revived-leases-')), 'leases.json');
+const file = () => join(mkdtempSync(join(fresh.path, 'one-')), 'leases.json');
 
 test('what is set is there after a restart, and what is dropped is not', async () => {
   const path = file();

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { createChildIo, errnoOf } from '../../../daemon/sysfs/child.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'revived-child-'));
+after(() => rmSync(directory, { recursive: true }));
 const io = createChildIo({ dd: '/usr/bin/dd' });
 
 test('a write arrives as it is, in one piece', async () => {
