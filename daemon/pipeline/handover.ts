@@ -148,7 +148,10 @@ export function createHandover(parts: HandoverParts): Handover {
 
   /** What is there now; of a port that another lease has pinned already, what was there before that. */
   const homeOf = async (card: Card): Promise<Home> => {
-    const home = await readHome(host, card);
+    const home = await readHome(host, card).catch(async (error: unknown) => {
+      await recheck(card); // that its reset hangs is what people see of it from now on
+      throw error;
+    });
     const pinned = leases.all().flatMap((lease) => lease.home.power);
     const before = (one: PowerSetting) =>
       pinned.find((other) => other.device === one.device && other.attribute === one.attribute);

@@ -113,7 +113,7 @@ describe('a card with a child that hangs', () => {
   const hangs: readonly (readonly [string, (sim: SimPipeline) => string, 'take' | 'revive'])[] = [
     ['unbind of the host driver', (one) => one.bus('drivers/bochs-drm/unbind'), 'take'],
     ['drivers_probe', (one) => one.bus('drivers_probe'), 'take'],
-    ['driver_override', (one) => one.at(`${bochs}.0`, 'driver_override'), 'take'],
+    ['the power setting', (one) => one.at(`${bochs}.0`, 'power/control'), 'take'],
     ['a read of config space', (one) => one.at(`${bochs}.0`, 'config'), 'take'],
     ['reset_subordinate', (one) => one.at(port, 'reset_subordinate'), 'revive'],
     ['remove', (one) => one.at(`${bochs}.1`, 'remove'), 'revive'],
@@ -159,4 +159,16 @@ describe('a card with a child that hangs', () => {
       assert.equal(sim.kernel.device(`${bochs}.0`).override, null);
     });
   }
+
+  test('found by a reset that somebody else began: the card is known as wedged before anything is done to it', async () => {
+    const file = sim.at(`${bochs}.0`, 'driver_override');
+    sim.kernel.hang(file);
+    await assert.rejects(take(bochs), { code: 'stuck', message: /D state/ });
+    assert.equal(sim.health.get(bochs)?.state, 'wedged');
+    assert.deepEqual(sim.leases.all(), []);
+    assert.deepEqual(sim.kernel.writes, []);
+    sim.kernel.unhang(file);
+    await take(bochs);
+    assert.deepEqual(drivers(), ['vfio-pci', 'vfio-pci']);
+  });
 });
