@@ -50,7 +50,8 @@ export function attributesOf(
     keeps('reset_method', device.methods.join(' '));
   }
   if (isVga(model)) shows('boot_vga', state.bootVga === device.address ? 1 : 0);
-  if (model.pcie) linkFiles(shows, answers(state, device));
+  if (model.pcie) linkFiles(shows, device, answers(state, device));
+  if (model.aer) aerFiles(shows, device);
   if (device.bridge !== null) {
     takes('reset_subordinate');
     shows('secondary_bus_number', device.bridge.secondary);
@@ -61,11 +62,44 @@ export function attributesOf(
 }
 
 // Read live, all ones from a dead device (facts/kernel.md 0.5), but for the speeds that it can do.
-function linkFiles(shows: (name: string, value: string) => void, alive: boolean): void {
+function linkFiles(
+  shows: (name: string, value: string) => void,
+  device: DeviceState,
+  alive: boolean,
+): void {
   shows('current_link_speed', alive ? '2.5 GT/s PCIe' : 'Unknown');
-  shows('current_link_width', alive ? '1' : '63');
+  shows('current_link_width', alive ? `${device.lanes}` : '63');
   shows('max_link_speed', '2.5 GT/s PCIe');
-  shows('max_link_width', alive ? '1' : '63');
+  shows('max_link_width', alive ? `${modelFor(device).lanes}` : '63');
+}
+
+// Names of aer_correctable_error_string and aer_uncorrectable_error_string (drivers/pci/pcie/aer.c).
+const correctable = 'RxErr BadTLP BadDLLP Rollover Timeout NonFatalErr CorrIntErr HeaderOF';
+const uncorrectable =
+  'Undefined DLP SDES TLP FCP CmpltTO CmpltAbrt UnxCmplt RxOF MalfTLP ECRC UnsupReq ACSViol UncorrIntErr BlockedTLP AtomicOpBlocked TLPBlockedErr PoisonTLPBlocked';
+const aerSeverities = [
+  ['correctable', correctable, 'COR', 'cor'],
+  ['fatal', uncorrectable, 'FATAL', 'fatal'],
+  ['nonfatal', uncorrectable, 'NONFATAL', 'nonfatal'],
+] as const;
+
+// What was counted, whether the device answers or not (aer_dev_fatal_show and its like).
+function aerFiles(
+  shows: (name: string, value: string | number) => void,
+  device: DeviceState,
+): void {
+  for (const [severity, names, total, short] of aerSeverities) {
+    const counts = names
+      .split(' ')
+      .map((name) => [name, device.errors[`${severity} ${name}`] ?? 0] as const);
+    const sum = counts.reduce((all, [, count]) => all + count, 0);
+    const lines = [...counts, [`TOTAL_ERR_${total}`, sum]].map(
+      ([name, count]) => `${name} ${count}`,
+    );
+    shows(`aer_dev_${severity}`, lines.join('\n'));
+    if (device.bridge === null || device.parent !== null) continue;
+    shows(`aer_rootport_total_err_${short}`, device.errors[severity] ?? 0);
+  }
 }
 
 function modaliasOf(id: string, subsystem: string, classCode: string): string {

@@ -112,6 +112,7 @@ function addDevice(core: Core, device: DeviceState): void {
   device.powerState = 'unknown';
   device.enabled = 0;
   device.nodes = [];
+  device.errors = {};
   device.busyUntil = 0;
   if (device.noRoom) {
     device.noRoom = false;

@@ -108,9 +108,9 @@ function capabilities(bytes: Buffer, device: DeviceState, model: Model): void {
   const type = device.bridge === null ? 0 : device.parent === null ? 4 : isUpstream(device) ? 5 : 6;
   bytes.writeUInt16LE(0x0002 | (type << 4) | (slot === null ? 0 : 0x100), pcieOffset + 2);
   bytes.writeUInt32LE(0x8000 | (model.flr ? 0x10000000 : 0), pcieOffset + 4);
-  // 2.5 GT/s, one lane: what QEMU's ports train to.
-  bytes.writeUInt32LE(0x0011, pcieOffset + 0x0c);
-  bytes.writeUInt16LE(0x2011, pcieOffset + 0x12);
+  // 2.5 GT/s; one lane is what QEMU's ports train to.
+  bytes.writeUInt32LE((model.lanes << 4) | 1, pcieOffset + 0x0c);
+  bytes.writeUInt16LE(0x2000 | (device.lanes << 4) | 1, pcieOffset + 0x12);
   if (device.bridge === null || slot === null) return;
   bytes.writeUInt32LE(device.bridge.powerController ? 0x0002 : 0, pcieOffset + 0x14);
   bytes.writeUInt16LE(device.bridge.powerOff ? 0x0400 : 0, pcieOffset + 0x18);

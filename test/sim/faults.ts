@@ -9,8 +9,11 @@ import {
   functionsOf,
   inUse,
   runtimeStatus,
+  say,
   subtree,
 } from './topology.ts';
+
+export type Severity = 'fatal' | 'nonfatal' | 'correctable';
 
 export interface AilmentOptions {
   /** What brings the card back; nothing by default. */
@@ -61,6 +64,37 @@ export function loseBars(core: Core, card: string, when: 'now' | 'rescan'): void
     if (when === 'now') loseRegisters(core, device);
     else device.noRoom = true;
   }
+}
+
+/** The link of a card comes up with so many lanes, until its next reset. */
+export function narrowLink(core: Core, address: string, lanes: number): void {
+  known(core.state, address).lanes = lanes;
+  core.touch(address);
+}
+
+/**
+ * A device with AER, or a port, reports an error: it counts at the device that saw it and at the root port (aer_isr_one_error,
+ * pci_rootport_aer_stats_incr), and the log has the lines of facts/kernel.md 3.3, 19. What the kernel's recovery does to the
+ * functions below is not modelled.
+ */
+export function reportError(core: Core, address: string, severity: Severity, name: string): void {
+  const device = known(core.state, address);
+  let root = device;
+  while (root.parent !== null) root = known(core.state, root.parent);
+  for (const [one, key] of [
+    [device, `${severity} ${name}`],
+    [root, severity],
+  ] as const) {
+    one.errors[key] = (one.errors[key] ?? 0) + 1;
+    core.touch(one.address);
+  }
+  const word = {
+    fatal: 'Uncorrected (Fatal)',
+    nonfatal: 'Uncorrected (Non-Fatal)',
+    correctable: 'Correctable',
+  }[severity];
+  say(core, root, `AER: ${word} error message received from ${address}`);
+  say(core, device, `PCIe Bus Error: severity=${word}, type=Transaction Layer, (Receiver ID)`);
 }
 
 /** A process opens a device node. */

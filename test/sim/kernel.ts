@@ -167,6 +167,15 @@ export class SimKernel {
     this.#change((core) => faults.loseBars(core, card, when));
   }
 
+  narrowLink(address: string, lanes: number): void {
+    this.#change((core) => faults.narrowLink(core, address, lanes));
+  }
+
+  /** An error on the link of a function or port (AER). */
+  reportError(address: string, severity: faults.Severity, name = 'SDES'): void {
+    this.#change((core) => faults.reportError(core, address, severity, name));
+  }
+
   loseFunction(address: string): void {
     this.#change((core) => faults.loseFunction(core, address));
   }

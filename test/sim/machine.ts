@@ -202,6 +202,7 @@ class Builder {
       acpiReset: false,
       noRoom: false,
       shadowRom: false,
+      lanes: modelOf(model).lanes,
       enumerated: false,
       probed: false,
       driver: null,
@@ -214,6 +215,7 @@ class Builder {
       enabled: 0,
       group: null,
       nodes: [],
+      errors: {},
       busyUntil: 0,
     };
     this.#devices.push(device);

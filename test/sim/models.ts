@@ -25,6 +25,10 @@ export interface Model {
   readonly flr: boolean;
   /** Power management capability; `soft-reset` (NoSoftRst-) gives the reset method `pm`. */
   readonly pm: 'none' | 'soft-reset' | 'no-soft-reset';
+  /** Advanced Error Reporting capability: the aer_* files. */
+  readonly aer: boolean;
+  /** Lanes of its link. */
+  readonly lanes: number;
   readonly bridge: boolean;
 }
 
@@ -39,6 +43,8 @@ const plain: Omit<Model, 'id' | 'classCode'> = {
   pcie: false,
   flr: false,
   pm: 'none',
+  aer: false,
+  lanes: 1,
   bridge: false,
 };
 
@@ -52,6 +58,7 @@ const port: Omit<Model, 'id'> = {
   subsystem: '0000:0000',
   classCode: '060400',
   pcie: true,
+  aer: true,
   bridge: true,
 };
 
@@ -65,6 +72,8 @@ const amdGpu: Omit<Model, 'id'> = {
   rom: 128 * K,
   pcie: true,
   pm: 'no-soft-reset',
+  aer: true,
+  lanes: 16,
 };
 
 const cardAudio: Omit<Model, 'id'> = {
@@ -173,10 +182,11 @@ const models = {
     rom: 256 * K,
     pcie: true,
     pm: 'soft-reset',
+    aer: true,
   },
   // Boards (facts/kernel.md 8)
-  'amd-upstream': { ...port, id: '1002:1478', revision: 0xc1, pm: 'no-soft-reset' },
-  'amd-downstream': { ...port, id: '1002:1479', pm: 'no-soft-reset' },
+  'amd-upstream': { ...port, id: '1002:1478', revision: 0xc1, pm: 'no-soft-reset', lanes: 16 },
+  'amd-downstream': { ...port, id: '1002:1479', pm: 'no-soft-reset', lanes: 16 },
   polaris: { ...amdGpu, id: '1002:67df', revision: 0xe7 },
   'polaris-audio': { ...cardAudio, id: '1002:aaf0' },
   navi10: { ...amdGpu, id: '1002:731f' },

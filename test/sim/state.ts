@@ -77,6 +77,8 @@ export interface DeviceState {
   acpiReset: boolean;
   /** Its ROM is the copy that the firmware left at c0000 (pci_fixup_video). */
   shadowRom: boolean;
+  /** Lanes that its link came up with. */
+  lanes: number;
   /** The next rescan finds no room for its BARs. */
   noRoom: boolean;
 
@@ -96,6 +98,8 @@ export interface DeviceState {
   group: number | null;
   /** Class devices of the bound driver below the device: `drm/card0`, `sound/card1`. */
   nodes: string[];
+  /** Errors that the kernel has counted since it knows it, by `fatal SDES`; of a root port also by `fatal`: what was reported to it. */
+  errors: Record<string, number>;
   /** Its lock is held until then (milliseconds of the machine's clock). */
   busyUntil: number;
 }
