@@ -10,6 +10,7 @@ import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { asRevivedError, sentence } from './errors.ts';
 import { writeWhole } from './host/atomic-file.ts';
+import { createBaseline } from './host/baseline.ts';
 import { defaultDeadlines, type Host } from './host/host.ts';
 import { openKernelLog } from './host/kernel-log.ts';
 import { openLedger } from './host/ledger.ts';
@@ -93,6 +94,7 @@ async function main(): Promise<void> {
     rescanLock: createLock('the PCI bus (remove and rescan)'),
     stuck,
     ledger,
+    baseline: createBaseline(),
     risk,
     kernel: stamp.kernel,
     get deadlines() {

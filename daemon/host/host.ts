@@ -2,6 +2,7 @@
 import type { Log } from '../log.ts';
 import type { Paths } from '../paths.ts';
 import type { SysfsIo } from '../sysfs/io.ts';
+import type { Baseline } from './baseline.ts';
 import type { KernelLog } from './kernel-log.ts';
 import type { Ledger } from './ledger.ts';
 import type { Lock } from './lock.ts';
@@ -50,6 +51,7 @@ export interface Host {
   readonly rescanLock: Lock;
   readonly stuck: StuckChildren;
   readonly ledger: Ledger;
+  readonly baseline: Baseline;
   readonly risk: HostRisk;
   /** Kernel release, as `uname -r`. */
   readonly kernel: string;

@@ -1,6 +1,6 @@
 /**
- * What is remembered over reboots (/var/lib/revived/ledger.json): what was being done to a card when the host went down, and
- * on which kernels the host ended badly or well while a card was lent. Read with suspicion; without a disk it is kept in
+ * What is remembered over reboots (/var/lib/revived/ledger.json): what was being done to a card when the host went down, on
+ * which kernels the host ended badly or well while a card was lent, what came of each rung, and what the card's links can do. Read with suspicion; without a disk it is kept in
  * memory and that is said.
  */
 import { rename } from 'node:fs/promises';
@@ -9,7 +9,15 @@ import type { Log } from '../log.ts';
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
 import { isRecord } from '../record.ts';
 import { readOwn, writeWhole } from './atomic-file.ts';
+import { type CardLinks, isCardLinks, withLinks } from './best-link.ts';
 import { createDisk } from './disk.ts';
+import {
+  isOutcome,
+  type Outcome,
+  type OutcomeKey,
+  type RungResult,
+  withResult,
+} from './outcome.ts';
 
 /** A card as the ledger knows it: another card in the same slot is not meant. */
 export interface CardKey {
@@ -53,6 +61,13 @@ export interface Ledger {
   clearQuarantine(wanted: (entry: Quarantined) => boolean): Promise<number>;
   /** Notes the end of a boot, or of a lease, once per boot. */
   addEnd(key: CardKey, kernel: string, end: { died: string } | { cleanAt: number }): Promise<void>;
+  /** What came of rungs, the newest last. */
+  outcomes(): readonly Outcome[];
+  addResult(key: OutcomeKey, result: RungResult): Promise<void>;
+  /** The best that links were seen to do. */
+  links(): readonly CardLinks[];
+  /** Notes what is better than before; writes nothing where nothing is. */
+  noteLinks(seen: CardLinks): Promise<void>;
 }
 
 const version = 1;
@@ -66,6 +81,8 @@ const cleanAgeUsec = 3600 * 1_000_000;
 interface Contents {
   readonly quarantine: readonly Quarantined[];
   readonly kernels: readonly KernelEnds[];
+  readonly outcomes: readonly Outcome[];
+  readonly links: readonly CardLinks[];
 }
 
 /** Opens the ledger. What cannot be trusted is put aside and said; never throws. */
@@ -123,6 +140,13 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
           : { ...before, clean: true, cleanAt: end.cleanAt };
       await save({ kernels: [...others, after].slice(-maxKernels) });
     },
+    outcomes: () => contents.outcomes,
+    addResult: (key, result) => save({ outcomes: withResult(contents.outcomes, key, result) }),
+    links: () => contents.links,
+    async noteLinks(seen) {
+      const links = withLinks(contents.links, seen);
+      if (links !== contents.links) await save({ links });
+    },
   };
 }
 
@@ -141,7 +165,7 @@ function isOf(ends: KernelEnds, key: CardKey, kernel: string): boolean {
 }
 
 async function read(path: string, log: Log): Promise<Contents> {
-  const nothing: Contents = { quarantine: [], kernels: [] };
+  const nothing: Contents = { quarantine: [], kernels: [], outcomes: [], links: [] };
   try {
     const text = await readOwn(path, maxFileBytes);
     if (text === undefined) return nothing;
@@ -149,9 +173,16 @@ async function read(path: string, log: Log): Promise<Contents> {
     if (!isRecord(file) || file['version'] !== version) throw new Error('it is of another version');
     const { quarantine, kernels } = file;
     if (!Array.isArray(quarantine) || !Array.isArray(kernels)) throw new Error('it is not whole');
-    const found = { quarantine: quarantine.filter(isQuarantined), kernels: kernels.filter(isEnds) };
-    const lost =
-      quarantine.length + kernels.length - found.quarantine.length - found.kernels.length;
+    // A daemon before this one had no outcomes and no links: without them it is whole all the same.
+    const outcomes = listOf(file['outcomes']);
+    const links = listOf(file['links']);
+    const found: Contents = {
+      quarantine: quarantine.filter(isQuarantined),
+      kernels: kernels.filter(isEnds),
+      outcomes: outcomes.filter((one): one is Outcome => isOfCard(one) && isOutcome(one)),
+      links: links.filter((one): one is CardLinks => isOfCard(one) && isCardLinks(one)),
+    };
+    const lost = [quarantine, kernels, outcomes, links].flat().length - countOf(found);
     if (lost > 0) log.warn({ path, lost }, 'Entries of the ledger are not whole, ignoring them');
     return found;
   } catch (error) {
@@ -190,6 +221,18 @@ function isEnds(value: unknown): value is KernelEnds {
     typeof value['clean'] === 'boolean' &&
     typeof value['cleanAt'] === 'number'
   );
+}
+
+function countOf({ quarantine, kernels, outcomes, links }: Contents): number {
+  return quarantine.length + kernels.length + outcomes.length + links.length;
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function isOfCard(value: unknown): value is Record<string, unknown> {
+  return isRecord(value) && isKey(value);
 }
 
 function isKey(value: Record<string, unknown>): boolean {

@@ -5,6 +5,8 @@
 import type { SysfsIo } from '../sysfs/io.ts';
 import { present, readAttribute } from '../sysfs/read.ts';
 import type { FunctionAddress } from './address.ts';
+import { type AerRise, riseText } from './aer.ts';
+import { barFault, busNumberFault, walkCapabilities } from './config-space.ts';
 import { deviceDirectory } from './device.ts';
 
 /** `unknown` is a value: what could not be read is never guessed. */
@@ -39,7 +41,19 @@ export interface FunctionSigns {
   readonly linkSpeed: string | undefined;
   readonly linkWidth: string | undefined;
   readonly resource: string | undefined;
+  /** `secondary_bus_number` of a port. */
+  readonly secondaryBus: string | undefined;
   readonly config: ConfigSign;
+  /** `power_state` again, after the read: a function may fall asleep in between. */
+  readonly powerStateAfter: string | undefined;
+}
+
+/** What else speaks about the card as a whole. */
+export interface CardSigns {
+  /** Fatal errors that its links reported since it was last known to be well (pci/aer.ts). */
+  readonly fatal: readonly AerRise[];
+  /** Lines that are to be said and decide nothing, like a link that is narrower than it was. */
+  readonly notes: readonly string[];
 }
 
 interface Verdict {
@@ -50,21 +64,26 @@ interface Verdict {
 /** From harmless to hopeless; the worst function decides for the card. */
 const order: readonly HealthState[] = ['healthy', 'unknown', 'suspect', 'wedged', 'lost'];
 
-/** Bytes of the standard header: all that is read, undefined space locks some chips up. */
 const headerBytes = 64;
+/**
+ * The standard space, with the capability list in it: all that is read. QEMU reads as much of whatever is passed to a guest
+ * (vfio_realize of hw/vfio/pci.c); what lies beyond locks some chips up (facts/kernel.md 1, config).
+ */
+const readBytes = 256;
+
+const nothingElse: CardSigns = { fatal: [], notes: [] };
 
 /**
  * Reads the signs of all functions. Config space is read in a child, only when nothing cheaper has condemned the
  * function and it is not asleep in D3cold (a read would wake it). `deadlineMs` bounds each read.
  */
-export async function probeCard(
+export function probeCard(
   sys: string,
   io: SysfsIo,
   expected: readonly Expected[],
   deadlineMs: number,
-): Promise<Health> {
-  const signs = await Promise.all(expected.map((one) => readSigns(sys, io, one, deadlineMs)));
-  return judge(signs);
+): Promise<readonly FunctionSigns[]> {
+  return Promise.all(expected.map((one) => readSigns(sys, io, one, deadlineMs)));
 }
 
 async function readSigns(
@@ -82,6 +101,9 @@ async function readSigns(
     linkSpeed: readAttribute(`${directory}/current_link_speed`),
     linkWidth: readAttribute(`${directory}/current_link_width`),
     resource: readAttribute(`${directory}/resource`),
+    secondaryBus:
+      expected.kind === 'port' ? readAttribute(`${directory}/secondary_bus_number`) : undefined,
+    powerStateAfter: undefined,
   };
   if (!signs.present || linkIsDead(signs)) {
     return { ...signs, config: { state: 'not-read', why: 'condemned' } };
@@ -89,10 +111,12 @@ async function readSigns(
   if (signs.runtimeStatus === 'suspended' && signs.powerState === 'D3cold') {
     return { ...signs, config: { state: 'not-read', why: 'asleep' } };
   }
-  const result = await io.read(`${directory}/config`, headerBytes, deadlineMs);
+  const result = await io.read(`${directory}/config`, readBytes, deadlineMs);
   switch (result.state) {
-    case 'ok':
-      return { ...signs, config: { state: 'read', bytes: result.data } };
+    case 'ok': {
+      const powerStateAfter = readAttribute(`${directory}/power_state`);
+      return { ...signs, powerStateAfter, config: { state: 'read', bytes: result.data } };
+    }
     case 'stuck':
       return { ...signs, config: { state: 'stuck', pid: result.pid } };
     case 'error':
@@ -100,13 +124,20 @@ async function readSigns(
   }
 }
 
-/** Pure verdict over the signs of all functions of a card. No functions at all is `lost`. */
-export function judge(signs: readonly FunctionSigns[]): Health {
+/**
+ * Pure verdict over the signs of all functions of a card and of the card as a whole. No functions at all is `lost`. The
+ * evidence is what decided: where something is wrong, only that, and then what is worth a note.
+ */
+export function judge(signs: readonly FunctionSigns[], others: CardSigns = nothingElse): Health {
   if (signs.length === 0) return { state: 'lost', evidence: ['no function of the card is there'] };
-  const verdicts = signs.map(judgeFunction);
+  const verdicts = [
+    ...signs.map(judgeFunction),
+    ...others.fatal.map((rise): Verdict => ({ state: 'suspect', line: riseText(rise) })),
+  ];
   const worst = verdicts.reduce((a, b) => (rank(b.state) > rank(a.state) ? b : a));
   const bad = verdicts.filter((verdict) => verdict.state !== 'healthy');
-  return { state: worst.state, evidence: (bad.length > 0 ? bad : verdicts).map((v) => v.line) };
+  const lines = (bad.length > 0 ? bad : verdicts).map((verdict) => verdict.line);
+  return { state: worst.state, evidence: [...lines, ...others.notes] };
 }
 
 /** True when config space of every function that is still there reads as all ones, or not at all. */
@@ -163,49 +194,29 @@ function judgeConfig(
   }
   if ((bytes.readUInt8(0x0e) & 0x7f) === 0x7f) return say('wedged', 'header type reads 7f');
   if (bytes.readUInt16LE(4) === 0xffff) return say('wedged', 'the command register reads ffff');
-  const bar = signs.expected.kind === 'function' ? barFault(bytes, signs.resource) : undefined;
-  if (bar !== undefined) return say('suspect', bar);
-  return say('healthy', `answers as ${seen}, its BARs match`);
+  const isPort = signs.expected.kind === 'port';
+  const place = isPort
+    ? busNumberFault(bytes, signs.secondaryBus)
+    : barFault(bytes, signs.resource);
+  if (place !== undefined) return say('suspect', place);
+  const list = walkCapabilities(bytes);
+  if (list.state === 'broken') return say('suspect', list.why);
+  const power = list.pmcsr === undefined ? undefined : powerFault(list.pmcsr, signs);
+  if (power !== undefined) return say('suspect', power);
+  return say('healthy', `answers as ${seen}, its ${isPort ? 'bus numbers' : 'BARs'} match`);
+}
+
+// Only where the kernel has it in D0 before and after: vfio-pci lets what is idle fall asleep (facts/kernel.md 3.2).
+function powerFault(pmcsr: number, signs: FunctionSigns): string | undefined {
+  if (pmcsr === 0xffff) return 'its power management register reads ffff';
+  const state = pmcsr & 3;
+  const isAwake = signs.powerState === 'D0' && signs.powerStateAfter === 'D0';
+  return state === 0 || !isAwake ? undefined : `it is in D${state} where the kernel has it in D0`;
 }
 
 // All-ones LNKSTA as the kernel prints it: the one wedge sign that never blocks (facts/kernel.md 0.5).
 function linkIsDead(signs: Pick<FunctionSigns, 'linkSpeed' | 'linkWidth'>): boolean {
   return signs.linkSpeed?.startsWith('Unknown') === true && signs.linkWidth === '63';
-}
-
-// Flags of include/linux/ioport.h as the `resource` file prints them.
-const ioResource = 0x100n;
-const memory64 = 0x100000n;
-const unsetAddress = 0x20000000n;
-
-/**
- * Compares the BAR registers with the kernel's `resource` file: zero or foreign values mean that the function was
- * reset without its state coming back (facts/kernel.md 0.12, 3.1 point 8). Undefined when they agree.
- */
-function barFault(bytes: Buffer, resource: string | undefined): string | undefined {
-  if (resource === undefined || (bytes.readUInt8(0x0e) & 0x7f) !== 0) return undefined;
-  const lines = resource.split('\n').slice(0, 6);
-  for (let bar = 0; bar < lines.length; bar++) {
-    const [start, end, flags] = (lines[bar] ?? '').split(' ').map(bigint);
-    if (start === undefined || end === undefined || flags === undefined || flags === 0n) continue;
-    if ((flags & unsetAddress) !== 0n) return `BAR ${bar} has no address (lost in a rescan?)`;
-    if (end === 0n) continue;
-    const low = BigInt(bytes.readUInt32LE(0x10 + 4 * bar));
-    const is64 = (flags & memory64) !== 0n && bar < 5;
-    const high = is64 ? BigInt(bytes.readUInt32LE(0x14 + 4 * bar)) : 0n;
-    const mask = (flags & ioResource) !== 0n ? 0x3n : 0xfn;
-    const value = ((high << 32n) | low) & ~mask;
-    const expected = is64 ? start : start & 0xffffffffn;
-    if (value !== expected) {
-      return `BAR ${bar} reads ${value.toString(16)} where the kernel has ${start.toString(16)}: it was reset and not restored`;
-    }
-    if (is64) bar++;
-  }
-  return undefined;
-}
-
-function bigint(text: string): bigint | undefined {
-  return /^0x[0-9a-f]{1,16}$/.test(text) ? BigInt(text) : undefined;
 }
 
 function hex4(value: number): string {

@@ -130,6 +130,8 @@ export function createDesk(parts: DeskParts): Desk {
     jobs: jobs.all(),
     config: config(),
     against: (card, rung) => quarantinedReason(host, card, 'rung', rung),
+    outcomes: host.ledger.outcomes(),
+    kernel: host.kernel,
   });
   const cardOrThrow = (address: CardAddress): Card => {
     const lease = leases.get(address);

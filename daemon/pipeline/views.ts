@@ -1,12 +1,15 @@
 /** The views that people and tools see, made from inventory, leases, health and jobs. Pure. */
 import type { Config } from '../config/config.ts';
+import type { Outcome } from '../host/outcome.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { deviceDirectory, idOf } from '../pci/device.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, cardName, type Inventory, isInteresting } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
 import { ladderFor } from '../reset/ladder.ts';
+import { preferred, recordOf } from '../reset/preference.ts';
 import { readResetFacts } from '../reset/rung.ts';
+import { idOfCard } from '../reset/verify.ts';
 import { readAttribute } from '../sysfs/read.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import { type PreparePlan, planReturn } from './plan.ts';
@@ -23,6 +26,9 @@ export interface CardSources {
   readonly config: Config;
   /** Why a rung of the ladder is not done on a card (quarantine); undefined when it may be. */
   readonly against: (card: CardAddress, rung: string) => string | undefined;
+  /** What came of rungs before, and the kernel that runs. */
+  readonly outcomes: readonly Outcome[];
+  readonly kernel: string;
 }
 
 const unchecked: Health = { state: 'unknown', evidence: ['not checked yet'] };
@@ -86,18 +92,26 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
   };
   const settings = config.cards.get(card.address);
-  const options = { order: settings?.ladder, force: settings?.force === true };
+  const known = quirkOf(card);
+  const subject = { card: card.address, id: idOfCard(card), kernel: sources.kernel };
+  const quirk = { ...known, ladder: preferred(known.ladder, subject, sources.outcomes) };
+  const options = { quirk, order: settings?.ladder, force: settings?.force === true };
   return ladderFor(facts, options).map((entry) => {
     const against = entry.available ? sources.against(card.address, entry.name) : undefined;
     return {
       rung: entry.name,
       available: entry.available && against === undefined,
-      reason: against ?? entry.reason,
+      reason: `${against ?? entry.reason}${triesText(recordOf(entry.name, subject, sources.outcomes))}`,
       expectedMs: entry.rung?.expectedMs ?? 0,
       worstMs: entry.rung?.worstMs ?? 0,
       reaches: entry.reaches,
     };
   });
+}
+
+function triesText({ tried, healed, here }: ReturnType<typeof recordOf>): string {
+  if (tried === 0) return '';
+  return `; it healed this card ${healed} of ${tried} times ${here ? 'on this kernel' : 'on other kernels'}`;
 }
 
 function stateOf(lease: Lease | undefined): CardState {

@@ -7,27 +7,31 @@ import { holdersOf, namesOf, vfioNodesOf } from '../host/holders.ts';
 import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
 import { riskIn } from '../host/risk.ts';
+import { aerRises, readAerCounts, riseText } from '../pci/aer.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { ladderFor } from './ladder.ts';
-import { readResetFacts } from './rung.ts';
-import { checkCard } from './verify.ts';
+import { judgeLog, type LogEvidence } from './log-evidence.ts';
+import { outcomeKey } from './outcome-key.ts';
+import { preferred } from './preference.ts';
+import { type RungAnswer, readResetFacts } from './rung.ts';
+import { checkCard, idOfCard, pathOf } from './verify.ts';
 
 interface RungRecord {
   readonly rung: RungName;
   /** skipped: it would be in its place, but it must not be done now. */
   readonly state: 'healed' | 'not-healed' | 'error' | 'stuck' | 'skipped';
   readonly ms: number;
-  /** The kernel's answer, the verdict and the kernel log lines, for people. */
+  /** The kernel's answer, the verdict with what decided it, what the kernel log and the error counters show; for people. */
   readonly detail: string;
 }
 
 export interface ReviveOptions {
   /** Time for all rungs together, in milliseconds; a rung that usually takes longer than what is left is not begun. */
   readonly budgetMs: number;
-  /** Rungs to try, in order; default: the ladder of the card's family. */
+  /** Rungs to try, in order; default: the ladder of the card's family, what worked here first. */
   readonly order?: readonly RungName[];
   /** Rungs of `order` that the family forbids are tried all the same; each time the log says so. */
   readonly force?: boolean;
@@ -66,6 +70,21 @@ interface Climb {
 
 /** Rungs under the kernel's one lock for removals and rescans (pci_rescan_remove_lock; invariant 11). */
 const busWide: ReadonlySet<RungName> = new Set(['remove-rescan', 'slot-power']);
+/**
+ * Rungs that take the link down, or may: a fatal error that it reports meanwhile is their doing. It is told, and what decides
+ * is how the card is afterwards.
+ */
+const linkBreaking: ReadonlySet<RungName> = new Set([
+  'device_specific',
+  'bus',
+  'cxl_bus',
+  'subordinate',
+  'amdgpu',
+  'remove-rescan',
+  'slot-power',
+  'd3cold',
+  'suspend',
+]);
 const maxRiskLines = 2000;
 /** Most kernel log lines quoted per rung. */
 const maxLogLines = 6;
@@ -86,7 +105,8 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
   const ended = (gaveUp: string | undefined, notReset?: string): Revival => {
     return { before, after: climb.health, rungs: climb.records, gaveUp, notReset };
   };
-  const ladder = options.order ?? climb.quirk.ladder;
+  const subject = { card: card.address, id: idOfCard(card), kernel: host.kernel };
+  const ladder = options.order ?? preferred(climb.quirk.ladder, subject, host.ledger.outcomes());
   const whenHealthy = options.whenHealthy ?? [];
   if (options.evenIfHealthy === true) return ended(await climbRungs(climb, ladder));
   if (before.state === 'healthy' && whenHealthy.length > 0) {
@@ -138,33 +158,18 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
       );
     }
     await options.onRung?.(name);
-    const cursor = host.kernelLog.cursor();
     const start = performance.now();
     const wasHealthy = climb.health.state === 'healthy';
-    const answer = await entry.rung.run(facts, host);
-    // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
-    if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
-    climb.health =
-      answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card);
+    const answer = await tryRung(climb, name, () => entry.rung.run(facts, host));
     // Of a card that was healthy before, only the kernel's answer tells that nothing was reset.
     const healed = climb.health.state === 'healthy' && !(wasHealthy && answer.state === 'error');
-    const needles = [...card.functions.map((fn) => fn.address), ...card.ports];
-    const log = host.kernelLog.since(cursor, needles, maxLogLines);
-    const record: RungRecord = {
-      rung: name,
-      state:
-        answer.state === 'stuck'
-          ? 'stuck'
-          : healed
-            ? 'healed'
-            : answer.state === 'error'
-              ? 'error'
-              : 'not-healed',
-      ms: Math.round(performance.now() - start),
-      detail: detailOf(answer.said, climb.health, log),
-    };
+    const ms = Math.round(performance.now() - start);
+    const state = healed ? 'healed' : answer.state === 'done' ? 'not-healed' : answer.state;
+    const record: RungRecord = { rung: name, state, ms, detail: answer.detail };
     records.push(record);
     await options.onRung?.(name, record);
+    const result = { wasHealthy, worked: healed, ms, at: Date.now() * 1000 };
+    await host.ledger.addResult(outcomeKey(host, card, quirk, name), result);
     const risk = riskIn(host.kernelLog.since(climb.firstCursor, [''], maxRiskLines));
     if (risk !== undefined) await host.risk.mark(`during ${name} of card ${card.address}: ${risk}`);
     if (answer.state === 'stuck') return `${name} hangs in the kernel`;
@@ -179,6 +184,45 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
   return climb.health.state === 'healthy'
     ? `tried ${tried}, but the kernel could not do it`
     : `tried ${tried}; the card is still ${climb.health.state}`;
+}
+
+/** Does one rung and looks at everything that speaks about it: `health` of the climb is what the card is like then. */
+async function tryRung(
+  climb: Climb,
+  name: RungName,
+  run: () => Promise<RungAnswer>,
+): Promise<{ readonly state: RungAnswer['state']; readonly detail: string }> {
+  const { host, card } = climb;
+  const path = pathOf(card);
+  const counts = readAerCounts(host.paths.sys, path);
+  const cursor = host.kernelLog.cursor();
+  const answer = await run();
+  // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
+  if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
+  const now = readAerCounts(host.paths.sys, path);
+  const found =
+    answer.state === 'stuck'
+      ? stuckHealth(card, answer.said)
+      : await checkCard(host, card, linkBreaking.has(name) ? now : counts);
+  const log = await judgeLog(host.kernelLog.since(cursor, [''], maxRiskLines), path);
+  climb.health = withLog(found, log, card);
+  const quoted = host.kernelLog.since(cursor, path, maxLogLines);
+  const errors = aerRises(counts, now, path).map(riseText);
+  const detail = [
+    answer.said,
+    `${climb.health.state}: ${climb.health.evidence.join('; ')}`,
+    ...(log.classes.length === 0 ? [] : [`kernel log: ${log.classes.join(', ')}`]),
+    ...errors,
+    ...quoted.map((line) => `kernel: ${line}`),
+  ].join(' | ');
+  return { state: answer.state, detail };
+}
+
+// A card that answers well, of which the kernel says that its reset failed, is half reset at best (facts/kernel.md 0.8).
+function withLog(health: Health, { against }: LogEvidence, card: Card): Health {
+  if (health.state !== 'healthy' || against === undefined) return health;
+  const line = `${card.address}: the kernel log says ${against.class}: ${against.text}`;
+  return { state: 'suspect', evidence: [line] };
 }
 
 // What forbids the next rung whatever it is.
@@ -210,9 +254,4 @@ function forbidden(host: Host, card: Card, name: RungName): string | undefined {
 
 function stuckHealth(card: Card, said: string): Health {
   return { state: 'wedged', evidence: [`${card.address}: child in D state: ${said}`] };
-}
-
-function detailOf(said: string, health: Health, log: readonly string[]): string {
-  const verdict = `${health.state}: ${health.evidence.join('; ')}`;
-  return [said, verdict, ...log.map((line) => `kernel: ${line}`)].join(' | ');
 }

@@ -1,17 +1,24 @@
 /** The check after each rung and before each hand-over: every function of the card and the ports inside and above it. */
+import { bestOf } from '../host/best-link.ts';
 import type { Host } from '../host/host.ts';
-import { idParts } from '../pci/device.ts';
-import { type Expected, type Health, probeCard } from '../pci/health.ts';
-import type { Card } from '../pci/inventory.ts';
+import type { FunctionAddress } from '../pci/address.ts';
+import { type AerCounts, aerRises, readAerCounts } from '../pci/aer.ts';
+import { idOf, idParts } from '../pci/device.ts';
+import { type Expected, type FunctionSigns, type Health, judge, probeCard } from '../pci/health.ts';
+import { type Card, mainFunction } from '../pci/inventory.ts';
+import { type Link, linkNote, linkOf } from '../pci/link.ts';
 
-/** Health of a card as it was known: a function that is gone is missed. Bounded by the config read deadline. */
-export function checkCard(host: Host, card: Card): Promise<Health> {
+/**
+ * Health of a card as it was known: a function that is gone is missed. Bounded by the config read deadline. Fatal errors that
+ * its links reported after `since` count against it; by default after it was last found healthy.
+ */
+export async function checkCard(host: Host, card: Card, since?: AerCounts): Promise<Health> {
   const child = host.stuck.of(card.address);
   if (child !== undefined) {
-    return Promise.resolve({
+    return {
       state: 'wedged',
       evidence: [`${card.address}: child ${child} in D state: nothing can be read safely`],
-    });
+    };
   }
   const expected: Expected[] = [
     ...card.functions.map((fn) => ({
@@ -26,5 +33,41 @@ export function checkCard(host: Host, card: Card): Promise<Health> {
       kind: 'port' as const,
     })),
   ];
-  return probeCard(host.paths.sys, host.io, expected, host.deadlines.configRead);
+  const { sys } = host.paths;
+  const signs = await probeCard(sys, host.io, expected, host.deadlines.configRead);
+  const path = pathOf(card);
+  const counts = readAerCounts(sys, path);
+  const reference = since ?? host.baseline.of(card.address) ?? counts;
+  const fatal = aerRises(reference, counts, path).filter(({ severity }) => severity === 'fatal');
+  const links = linksOf(signs);
+  const key = { card: card.address, id: idOfCard(card) };
+  const notes = links.flatMap(
+    (link) => linkNote(link.address, link, bestOf(host.ledger.links(), key, link.address)) ?? [],
+  );
+  const health = judge(signs, { fatal, notes });
+  if (health.state === 'healthy') {
+    host.baseline.set(card.address, counts);
+    await host.ledger.noteLinks({ ...key, links });
+  }
+  return health;
+}
+
+/** The functions of a card and the ports above it: whose errors are its own. */
+export function pathOf(card: Card): readonly FunctionAddress[] {
+  return [...card.functions.map((fn) => fn.address), ...card.ports];
+}
+
+/** `1002:731f`, of what the card is there for. */
+export function idOfCard(card: Card): string {
+  const main = mainFunction(card);
+  return main === undefined ? '' : idOf(main);
+}
+
+function linksOf(
+  signs: readonly FunctionSigns[],
+): readonly (Link & { readonly address: FunctionAddress })[] {
+  return signs.flatMap(({ expected: { address }, linkSpeed, linkWidth }) => {
+    const link = linkOf(linkSpeed, linkWidth);
+    return link === undefined ? [] : [{ address, ...link }];
+  });
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { type Config, defaultConfig } from '../../daemon/config/config.ts';
 import { waitFor } from '../../daemon/deadline.ts';
+import { createBaseline } from '../../daemon/host/baseline.ts';
 import { type Deadlines, defaultDeadlines, type Host } from '../../daemon/host/host.ts';
 import { openKernelLog } from '../../daemon/host/kernel-log.ts';
 import { openLedger } from '../../daemon/host/ledger.ts';
@@ -120,6 +121,7 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
     io: guardIo(watched(door, watch), stuck),
     log,
     ledger: await openLedger(paths.ledger, log),
+    baseline: createBaseline(),
     risk: await openHostRisk(paths.hostRisk, log),
     kernel: simStamp.kernel,
     kernelLog,

@@ -15,9 +15,10 @@ import {
 import { join } from 'node:path';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
 import { openLedger, type Quarantined } from '../../../daemon/host/ledger.ts';
+import { isOutcome, type OutcomeKey } from '../../../daemon/host/outcome.ts';
 import { createLog } from '../../../daemon/log.ts';
 import { freshDirectory } from '../fresh-directory.ts';
-import { card } from '../inventory-of.ts';
+import { card, fn } from '../inventory-of.ts';
 
 const fresh = freshDirectory('ledger');
 const gpu = { card: card('0000:01:00'), id: '1002:731f' };
@@ -115,6 +116,84 @@ describe('the ledger', () => {
     );
   });
 
+  describe('what came of rungs', () => {
+    const key: OutcomeKey = {
+      ...gpu,
+      family: 'AMD Navi 10',
+      rung: 'device_specific',
+      kernel: '6.12.1',
+      driver: 'amdgpu',
+    };
+    const result = { wasHealthy: false, worked: true, ms: 240.4, at: 7 };
+
+    test('is counted by card, rung, kernel and driver, and there after a restart', async () => {
+      const ledger = await open();
+      await ledger.addResult(key, result);
+      await ledger.addResult(key, { ...result, worked: false, ms: 70_000, at: 8 });
+      await ledger.addResult(key, { ...result, wasHealthy: true, ms: 230, at: 9 });
+      await ledger.addResult(key, { ...result, wasHealthy: true, worked: false, ms: 231, at: 10 });
+      for (const change of [usb, { rung: 'bus' }, { kernel: '7' }, { driver: 'nouveau' }] as const)
+        await ledger.addResult({ ...key, ...change }, result);
+      const later = await open();
+      assert.equal(later.outcomes().length, 5);
+      const { family: _, ...counts } = { ...key, ms: [240, 70_000, 230, 231], last: 10 };
+      assert.deepEqual(later.outcomes()[0], {
+        ...{ ...counts, family: 'AMD Navi 10' },
+        ...{ tried: 2, healed: 1, triedHealthy: 2, keptHealthy: 1 },
+      });
+      assert.deepEqual(logged, []);
+    });
+
+    test('is bounded: the newest are kept, of entries and of times', async () => {
+      const ledger = await open();
+      for (let ms = 0; ms < 12; ms++) await ledger.addResult(key, { ...result, ms });
+      const [one] = ledger.outcomes();
+      assert.deepEqual([one?.tried, one?.ms], [12, [3, 4, 5, 6, 7, 8, 9, 10, 11]]);
+      const outcomes = Array.from({ length: 512 }, (_, n) => ({ ...one, kernel: `k${n}` }));
+      write(JSON.stringify({ version: 1, quarantine: [], kernels: [], outcomes }))();
+      const full = await open();
+      await full.addResult({ ...key, kernel: 'k3' }, result);
+      assert.deepEqual([full.outcomes().length, full.outcomes().at(-1)?.kernel], [512, 'k3']);
+      await full.addResult({ ...key, kernel: 'new' }, result);
+      assert.deepEqual([full.outcomes().length, full.outcomes()[0]?.kernel], [512, 'k1']);
+    });
+
+    test('an entry that is not whole is none', async () => {
+      await (await open()).addResult(key, result);
+      const { outcomes } = JSON.parse(readFileSync(path, 'utf8'));
+      assert.ok(isOutcome(outcomes[0]));
+      for (const change of [
+        { rung: 'prayer' },
+        { tried: -1 },
+        { healed: 0.5 },
+        { ms: 'soon' },
+        { ms: [null] },
+        { ms: Array.from({ length: 10 }, () => 1) },
+        { kernel: 'x'.repeat(300) },
+        { last: undefined },
+      ]) {
+        assert.equal(isOutcome({ ...outcomes[0], ...change }), false, JSON.stringify(change));
+      }
+    });
+  });
+
+  test('of each link the best that was seen is kept, and written only when it is better', async () => {
+    const ledger = await open();
+    const address = fn('0000:01:00.0');
+    const see = (speed: number, width: number) =>
+      ledger.noteLinks({ ...gpu, links: [{ address, speed, width }] });
+    await see(8, 4);
+    await see(2.5, 16);
+    const { ino } = statSync(path);
+    await see(8, 16);
+    await see(2.5, 1);
+    assert.equal(statSync(path).ino, ino);
+    const links = [{ address, speed: 8, width: 16 }];
+    assert.deepEqual((await open()).links(), [{ ...gpu, links }]);
+    await ledger.noteLinks({ ...gpu, id: '1002:73bf', links: [{ address, speed: 8, width: 8 }] });
+    assert.equal(ledger.links().length, 2, 'another card in that slot');
+  });
+
   const whole = JSON.stringify({ version: 1, quarantine: [quarantined], kernels: [] });
   const spoilt: readonly (readonly [string, (t: TestContext) => void, RegExp])[] = [
     [
@@ -177,10 +256,13 @@ describe('the ledger', () => {
       null,
     ];
     const kernels = [ends, { ...ends, died: [7] }, { ...ends, clean: 1 }, 'kernel'];
-    write(JSON.stringify({ version: 1, quarantine, kernels }))();
+    const outcomes = [{ ...gpu, rung: 'bus' }, 7];
+    const links = [{ ...gpu, links: [{ address: '../..', speed: 8, width: 1 }] }, gpu];
+    write(JSON.stringify({ version: 1, quarantine, kernels, outcomes, links }))();
     const ledger = await open();
     assert.deepEqual([ledger.quarantine(), ledger.kernels()], [[quarantined], [ends]]);
-    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=8/);
+    assert.deepEqual([ledger.outcomes(), ledger.links()], [[], []]);
+    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=12/);
   });
 
   test('that cannot be written is kept in memory, said once, and written when it can be', async () => {

@@ -23,6 +23,29 @@ function header(change: (bytes: Buffer) => void = () => {}): ConfigSign {
   return { state: 'read', bytes };
 }
 
+/** The standard space of a function with a capability list: power management at 40, PCI Express at 80. */
+function space(change: (bytes: Buffer) => void = () => {}): ConfigSign {
+  const bytes = Buffer.alloc(256);
+  const first = header();
+  if (first.state === 'read') first.bytes.copy(bytes);
+  bytes.writeUInt16LE(0x0010, 0x06);
+  bytes.writeUInt8(0x40, 0x34);
+  bytes.writeUInt16LE(0x8001, 0x40);
+  bytes.writeUInt16LE(0x0010, 0x80);
+  change(bytes);
+  return { state: 'read', bytes };
+}
+
+/** A bridge with secondary bus 0b. */
+function port(change: Partial<FunctionSigns> = {}): FunctionSigns {
+  const config = header((bytes) => {
+    bytes.writeUInt8(0x01, 0x0e);
+    bytes.writeUIntLE(0x0b0b00, 0x18, 3);
+  });
+  const { expected } = signs();
+  return signs({ expected: { ...expected, kind: 'port' }, config, secondaryBus: '11', ...change });
+}
+
 function signs(change: Partial<FunctionSigns> = {}): FunctionSigns {
   return {
     expected: {
@@ -37,7 +60,9 @@ function signs(change: Partial<FunctionSigns> = {}): FunctionSigns {
     linkSpeed: '8.0 GT/s PCIe',
     linkWidth: '16',
     resource,
+    secondaryBus: undefined,
     config: header(),
+    powerStateAfter: 'D0',
     ...change,
   };
 }
@@ -103,6 +128,62 @@ const verdicts: readonly (readonly [string, FunctionSigns, string, RegExp])[] = 
     'suspect',
     /no address/,
   ],
+  ['a capability list that is whole', signs({ config: space() }), 'healthy', /BARs match/],
+  [
+    'a capability list that was cut off by who may not read it',
+    signs({ config: header((b) => b.writeUInt16LE(0x0010, 0x06)) }),
+    'healthy',
+    /BARs match/,
+  ],
+  [
+    'a capability pointer of ones',
+    signs({ config: space((b) => b.writeUInt8(0xff, 0x34)) }),
+    'suspect',
+    /capability list reads ff/,
+  ],
+  [
+    'a capability of ones',
+    signs({ config: space((b) => b.fill(0xff, 0x80)) }),
+    'suspect',
+    /capability at 80 reads ff/,
+  ],
+  [
+    'a capability list that turns in a circle',
+    signs({ config: space((b) => b.writeUInt8(0x40, 0x81)) }),
+    'suspect',
+    /does not end/,
+  ],
+  [
+    'a capability list that points into the header',
+    signs({ config: space((b) => b.writeUInt8(0x10, 0x81)) }),
+    'suspect',
+    /does not end/,
+  ],
+  [
+    'asleep, although the kernel has it awake',
+    signs({ config: space((b) => b.writeUInt16LE(0x0003, 0x44)) }),
+    'suspect',
+    /is in D3 where the kernel has it in D0/,
+  ],
+  [
+    'a power management register of ones',
+    signs({ config: space((b) => b.writeUInt16LE(0xffff, 0x44)) }),
+    'suspect',
+    /reads ffff/,
+  ],
+  [
+    'that fell asleep while it was read',
+    signs({ config: space((b) => b.writeUInt16LE(0x0003, 0x44)), powerStateAfter: 'D3hot' }),
+    'healthy',
+    /BARs match/,
+  ],
+  ['a port with its bus numbers', port(), 'healthy', /its bus numbers match/],
+  [
+    'a port that forgot its bus numbers',
+    port({ config: header((b) => b.writeUInt8(0x01, 0x0e)) }),
+    'suspect',
+    /secondary bus reads e0 where the kernel has 0b/,
+  ],
   [
     'a read that never returned',
     signs({ config: { state: 'stuck', pid: 42 } }),
@@ -150,7 +231,19 @@ test('no functions at all is lost', () => {
 });
 
 test('BARs of ports are not compared: theirs are windows', () => {
-  const port = signs({ config: header((b) => b.writeUInt32LE(0, 0x10)) });
-  const health = judge([{ ...port, expected: { ...port.expected, kind: 'port' } }]);
-  assert.equal(health.state, 'healthy');
+  assert.equal(judge([port({ resource })]).state, 'healthy');
+});
+
+test('a fatal error of a link makes a card suspect that answers, and is what decided', () => {
+  const { address: at } = signs().expected;
+  const fatal = [{ address: at, severity: 'fatal', what: '1 (SDES)' }] as const;
+  assert.deepEqual(judge([signs()], { fatal, notes: [] }), {
+    state: 'suspect',
+    evidence: ['0000:0b:00.0: fatal PCIe errors (AER): 1 (SDES)'],
+  });
+});
+
+test('what is only worth a note decides nothing', () => {
+  const { state, evidence } = judge([signs()], { fatal: [], notes: ['narrow'] });
+  assert.deepEqual([state, evidence.length, evidence[1]], ['healthy', 2, 'narrow']);
 });

@@ -39,6 +39,8 @@ describe('views', () => {
     jobs: [],
     config: defaultConfig,
     against: () => undefined,
+    outcomes: [],
+    kernel: 'k',
     ...change,
   });
   const leaseOf = (address: typeof navi, change: Partial<Lease> = {}): Lease => ({

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { holdersOf } from '../../../daemon/host/holders.ts';
-import { probeCard } from '../../../daemon/pci/health.ts';
+import { judge, probeCard } from '../../../daemon/pci/health.ts';
 import { readInventory } from '../../../daemon/pci/inventory.ts';
 import { simIo } from '../../sim/io.ts';
 import { SimKernel } from '../../sim/kernel.ts';
@@ -105,7 +105,8 @@ describe('the tree', () => {
       try {
         for (const card of readInventory(host.sys).cards.values()) {
           const expected = card.functions.map((fn) => ({ ...fn, kind: 'function' as const }));
-          const probe = async () => (await probeCard(host.sys, simIo(host), expected, 5_000)).state;
+          const probe = async () =>
+            judge(await probeCard(host.sys, simIo(host), expected, 5_000)).state;
           assert.equal(await probe(), 'healthy', card.address);
           if (card.ports.length === 0) continue;
           host.wedge(card.address);

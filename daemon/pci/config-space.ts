@@ -1,0 +1,93 @@
+/**
+ * What the first 256 bytes of config space show of a function that answers: is everything where the kernel put it? Layout:
+ * include/uapi/linux/pci_regs.h. Pure; no read is asked for here.
+ */
+
+/** Flags of include/linux/ioport.h as the `resource` file prints them. */
+const ioResource = 0x100n;
+const memory64 = 0x100000n;
+const unsetAddress = 0x20000000n;
+
+const headerBytes = 64;
+const standardBytes = 256;
+/** Capabilities are four bytes at least, and lie behind the header (PCI_FIND_CAP_TTL of drivers/pci/pci.h). */
+const mostCapabilities = 48;
+const powerManagement = 0x01;
+
+export type CapabilityWalk =
+  /** `bytes` ended before the list did: nothing is known. */
+  | { readonly state: 'whole'; readonly pmcsr: number | undefined }
+  | { readonly state: 'broken'; readonly why: string };
+
+/**
+ * Follows the capability list. Broken: an entry reads as ones, points into the header, or the list turns in a circle
+ * (facts/kernel.md 3.1 point 9). `pmcsr` is the power management status register, where the function has one.
+ */
+export function walkCapabilities(bytes: Buffer): CapabilityWalk {
+  const hasList = (bytes.readUInt16LE(0x06) & 0x10) !== 0;
+  let pmcsr: number | undefined;
+  let at = hasList ? bytes.readUInt8(0x34) : 0;
+  for (let count = 0; at !== 0; count++) {
+    const offset = at & 0xfc;
+    if (at === 0xff) return { state: 'broken', why: 'a pointer of its capability list reads ff' };
+    if (offset < headerBytes || count === mostCapabilities) {
+      return { state: 'broken', why: `its capability list does not end (${hex(at, 2)})` };
+    }
+    // Read by somebody without CAP_SYS_ADMIN, or from a captured tree.
+    if (offset + 8 > Math.min(bytes.length, standardBytes)) break;
+    const id = bytes.readUInt8(offset);
+    if (id === 0xff) {
+      return { state: 'broken', why: `the capability at ${hex(offset, 2)} reads ff` };
+    }
+    if (id === powerManagement) pmcsr = bytes.readUInt16LE(offset + 4);
+    at = bytes.readUInt8(offset + 1);
+  }
+  return { state: 'whole', pmcsr };
+}
+
+/**
+ * Compares the BAR registers with the kernel's `resource` file: zero or foreign values mean that the function was
+ * reset without its state coming back (facts/kernel.md 0.12, 3.1 point 8). Undefined when they agree.
+ */
+export function barFault(bytes: Buffer, resource: string | undefined): string | undefined {
+  if (resource === undefined || (bytes.readUInt8(0x0e) & 0x7f) !== 0) return undefined;
+  const lines = resource.split('\n').slice(0, 6);
+  for (let bar = 0; bar < lines.length; bar++) {
+    const [start, end, flags] = (lines[bar] ?? '').split(' ').map(bigint);
+    if (start === undefined || end === undefined || flags === undefined || flags === 0n) continue;
+    if ((flags & unsetAddress) !== 0n) return `BAR ${bar} has no address (lost in a rescan?)`;
+    if (end === 0n) continue;
+    const low = BigInt(bytes.readUInt32LE(0x10 + 4 * bar));
+    const is64 = (flags & memory64) !== 0n && bar < 5;
+    const high = is64 ? BigInt(bytes.readUInt32LE(0x14 + 4 * bar)) : 0n;
+    const mask = (flags & ioResource) !== 0n ? 0x3n : 0xfn;
+    const value = ((high << 32n) | low) & ~mask;
+    const expected = is64 ? start : start & 0xffffffffn;
+    if (value !== expected) {
+      return `BAR ${bar} reads ${value.toString(16)} where the kernel has ${start.toString(16)}: it was reset and not restored`;
+    }
+    if (is64) bar++;
+  }
+  return undefined;
+}
+
+/**
+ * Compares the bus numbers in a bridge's registers with what the kernel has (`secondary_bus_number`, decimal): a switch that
+ * lost power forwards nothing below it (facts/kernel.md 9.2). Undefined when they agree.
+ */
+export function busNumberFault(bytes: Buffer, secondary: string | undefined): string | undefined {
+  if (secondary === undefined || !/^\d{1,3}$/.test(secondary)) return undefined;
+  if ((bytes.readUInt8(0x0e) & 0x7f) !== 1) return undefined;
+  const read = bytes.readUInt8(0x19);
+  return read === Number(secondary)
+    ? undefined
+    : `its secondary bus reads ${hex(read, 2)} where the kernel has ${hex(Number(secondary), 2)}: it was reset and not restored`;
+}
+
+function bigint(text: string): bigint | undefined {
+  return /^0x[0-9a-f]{1,16}$/.test(text) ? BigInt(text) : undefined;
+}
+
+function hex(value: number, width: number): string {
+  return value.toString(16).padStart(width, '0');
+}
