@@ -4,6 +4,7 @@ import { parseCardAddress } from '../pci/address.ts';
 import type {
   Finding,
   ManagerView,
+  OutcomeView,
   PlanView,
   QuarantineView,
   Service,
@@ -76,6 +77,9 @@ export function bindManager(service: Service, spool: string): BoundInterface<Man
         }
         return [jobs];
       },
+      async GetOutcomes() {
+        return [service.outcomes().map(outcomeDict)];
+      },
       async GetCard(_manager, [wanted]) {
         const address = parseCardAddress(wanted);
         if (address === undefined) throw noAddress();
@@ -139,6 +143,23 @@ function quarantineDict(entry: QuarantineView): Dict {
     Kernel: textVariant(entry.kernel),
     Active: flagVariant(entry.active),
     Since: variant('t', u64(entry.sinceUsec)),
+  };
+}
+
+function outcomeDict(outcome: OutcomeView): Dict {
+  return {
+    Card: textVariant(outcome.card),
+    Id: textVariant(outcome.id),
+    Family: textVariant(outcome.family),
+    Rung: textVariant(outcome.rung),
+    Kernel: textVariant(outcome.kernel),
+    Driver: textVariant(outcome.driver),
+    Tried: u32Variant(outcome.tried),
+    Healed: u32Variant(outcome.healed),
+    TriedHealthy: u32Variant(outcome.triedHealthy),
+    KeptHealthy: u32Variant(outcome.keptHealthy),
+    MedianMs: u32Variant(outcome.medianMs),
+    Last: variant('t', u64(outcome.lastUsec)),
   };
 }
 

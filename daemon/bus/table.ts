@@ -80,6 +80,11 @@ export const interfaces = {
         out: [{ name: 'jobs', signature: 'aa{sv}' }],
         access: 'free',
       },
+      GetOutcomes: {
+        in: [options],
+        out: [{ name: 'outcomes', signature: 'aa{sv}' }],
+        access: 'free',
+      },
       GetCard: {
         in: [{ name: 'address', signature: 's' }, options],
         out: [{ name: 'card', signature: 'o' }],

@@ -4,7 +4,14 @@
  * type becomes the empty value, so that revivectl of one version shows what it can of a daemon of another.
  */
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
-import type { CardView, DomainView, JobView, ManagerView, PlanView } from '../pipeline/service.ts';
+import type {
+  CardView,
+  DomainView,
+  JobView,
+  ManagerView,
+  OutcomeView,
+  PlanView,
+} from '../pipeline/service.ts';
 import { isRecord } from '../record.ts';
 import type { Text } from './printable.ts';
 
@@ -25,6 +32,7 @@ export type Card = Plain<CardView>;
 export type Domain = Plain<DomainView>;
 export type Job = Plain<JobView>;
 export type Plan = Plain<PlanView>;
+export type Outcome = Plain<OutcomeView>;
 type CardFunction = Card['functions'][number];
 export type Rung = Card['ladder'][number];
 export type Step = Job['steps'][number];
@@ -114,6 +122,25 @@ export function decodeJob(path: string | null, properties: unknown, text: Text):
     requestedBy: read.string('RequestedBy'),
     steps: read.list('Steps').map((item) => decodeStep(item, text)),
     error: read.string('Error'),
+  };
+}
+
+/** An entry of GetOutcomes. */
+export function decodeOutcome(item: unknown, text: Text): Outcome {
+  const read = reader(item, text);
+  return {
+    card: read.string('Card'),
+    id: read.string('Id'),
+    family: read.string('Family'),
+    rung: read.string('Rung'),
+    kernel: read.string('Kernel'),
+    driver: read.string('Driver'),
+    tried: read.number('Tried'),
+    healed: read.number('Healed'),
+    triedHealthy: read.number('TriedHealthy'),
+    keptHealthy: read.number('KeptHealthy'),
+    medianMs: read.number('MedianMs'),
+    lastUsec: read.number('Last'),
   };
 }
 

@@ -65,6 +65,11 @@ export function withResult(
   return [...others, after].slice(-maxOutcomes);
 }
 
+/** The middle one of the last times, in milliseconds; 0 where there is none. */
+export function medianMs(ms: readonly number[]): number {
+  return ms.toSorted((a, b) => a - b)[ms.length >> 1] ?? 0;
+}
+
 /** Whether an entry of the ledger's file, of which `card` and `id` are good, is a whole outcome. */
 export function isOutcome(entry: object): entry is Outcome {
   const value: Readonly<Record<string, unknown>> = { ...entry };

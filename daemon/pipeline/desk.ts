@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import { later, waitFor } from '../deadline.ts';
 import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
+import { medianMs } from '../host/outcome.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
@@ -322,6 +323,10 @@ export function createDesk(parts: DeskParts): Desk {
       return verdict;
     },
     history: (limit) => journal.jobs(Math.max(1, Math.min(1000, limit))),
+    outcomes: () =>
+      host.ledger.outcomes().map(({ ms, last, ...outcome }) => {
+        return { ...outcome, medianMs: medianMs(ms), lastUsec: last };
+      }),
     reload: () => parts.reload(),
     async clearQuarantine(card, name) {
       const cleared = await host.ledger.clearQuarantine(

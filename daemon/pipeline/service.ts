@@ -130,6 +130,28 @@ export interface QuarantineView {
   readonly sinceUsec: number;
 }
 
+/** What came of one rung on one card, under one kernel and driver (host/outcome.ts). */
+export interface OutcomeView {
+  readonly card: CardAddress;
+  /** `1002:731f`. */
+  readonly id: string;
+  /** Empty for a card that the quirk data does not know. */
+  readonly family: string;
+  readonly rung: string;
+  readonly kernel: string;
+  /** `nvidia 550.54.14`. */
+  readonly driver: string;
+  /** Times on a card that was not healthy, and how often that healed it. */
+  readonly tried: number;
+  readonly healed: number;
+  /** Times on a healthy card, and how often it still was healthy. */
+  readonly triedHealthy: number;
+  readonly keptHealthy: number;
+  readonly medianMs: number;
+  /** Microseconds since the epoch. */
+  readonly lastUsec: number;
+}
+
 export interface ManagerView {
   readonly version: string;
   readonly libvirt: 'connected' | 'connecting' | 'absent';
@@ -182,6 +204,8 @@ export interface Service {
   reload(): Promise<void>;
   /** Finished jobs, newest first, from the journal. At most `limit` (1 to 1000). */
   history(limit: number): Promise<readonly JobView[]>;
+  /** What came of rungs, the newest last. */
+  outcomes(): readonly OutcomeView[];
   /** Allows again what is in quarantine: all of it, or that of a card, or one rung or step of it. Gives how many. */
   clearQuarantine(card: CardAddress | null, name: string | null): Promise<number>;
   /** A person has looked: rungs may be done again. False when the host was not at risk. */

@@ -96,6 +96,8 @@ test('--json of every verb has the promised shape', bounded, async () => {
   );
   const { jobs } = await json(shapes.history, 'history', '--limit', '2');
   assert.deepEqual(jobs, [reset, returned]);
+  const { outcomes } = await json(shapes.outcomes, 'history', '--rungs');
+  assert.ok(Array.isArray(outcomes) && outcomes.length > 0, 'the rung of the reset is counted');
 
   await room.until('monitor shows the end of the reset', () =>
     watch.told('job', String(reset['id']), 'done'),

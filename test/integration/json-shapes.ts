@@ -77,6 +77,21 @@ const manager: Shape = {
   ],
 };
 
+const outcome: Shape = {
+  card: 'text',
+  id: 'text',
+  family: 'text',
+  rung: 'text',
+  kernel: 'text',
+  driver: 'text',
+  tried: 'number',
+  healed: 'number',
+  triedHealthy: 'number',
+  keptHealthy: 'number',
+  medianMs: 'number',
+  lastUsec: 'number',
+};
+
 const planStep: Shape = {
   name: 'text',
   card: 'text',
@@ -102,6 +117,7 @@ export const shapes = {
   status: { manager, cards: [card], domains: [domain], jobs: [job] },
   list: { cards: [card], domains: [domain] },
   history: { jobs: [job] },
+  outcomes: { outcomes: [outcome] },
   version: { revivectl: 'text', revived: 'text or null' },
 } as const satisfies Record<string, Shape>;
 

@@ -9,6 +9,7 @@ import type {
   HookCall,
   JobView,
   ManagerView,
+  OutcomeView,
   PlanView,
   Service,
 } from '../../daemon/pipeline/service.ts';
@@ -43,6 +44,21 @@ function fn(text: string): FunctionAddress {
 }
 
 const health: Health = { state: 'healthy', evidence: ['0000:0b:00.0: link at 16 GT/s'] };
+
+const outcome: OutcomeView = {
+  card: card('0000:0b:00'),
+  id: '1002:731f',
+  family: 'AMD Navi 10',
+  rung: 'bus',
+  kernel: '6.12.117',
+  driver: 'amdgpu',
+  tried: 3,
+  healed: 2,
+  triedHealthy: 1,
+  keptHealthy: 1,
+  medianMs: 240,
+  lastUsec: 1_700_000_000_123_456,
+};
 
 export const sampleUuid = '6f1f0d6e-8b1c-4a59-9d0e-5a3f6f0f2a11';
 
@@ -193,6 +209,7 @@ export function scriptedService(): ScriptedService {
       asked.push(`history ${limit}`);
       return views.past.slice(0, limit);
     },
+    outcomes: () => [outcome],
     async clearQuarantine(address, name) {
       asked.push(`clear quarantine ${address ?? '-'} ${name ?? '-'}`);
       return 3;

@@ -50,7 +50,7 @@ _revivectl() {
     take | return) candidates=$(_revivectl_cards) ;;
     doctor) options+=' --root --only-errors --fix --undo --rules' candidates=$(_revivectl_domains) ;;
     bundle) options+=' --root' && [[ $current != -* ]] && mapfile -t COMPREPLY < <(compgen -f -- "$current") && return ;;
-    history) options+=' --limit' ;;
+    history) options+=' --limit --rungs --export' ;;
     esac
     [[ $current == -* ]] && candidates=$options
     ;;

@@ -47,6 +47,8 @@ complete -c revivectl -n '__fish_seen_subcommand_from explain' -F
 complete -c revivectl -n '__fish_seen_subcommand_from bundle' -F
 complete -c revivectl -n '__fish_seen_subcommand_from bundle' -x -l root -a '(__fish_complete_directories)' -d 'bundle a captured host'
 complete -c revivectl -n '__fish_seen_subcommand_from history' -x -s n -l limit -d 'at most so many jobs'
+complete -c revivectl -n '__fish_seen_subcommand_from history' -l rungs -d 'what came of each way to reset a card'
+complete -c revivectl -n '__fish_seen_subcommand_from history' -l export -d 'with --rungs: JSON to give away'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -a '(__revivectl_domains)'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -x -l root -a '(__fish_complete_directories)' -d 'judge a captured host'
 complete -c revivectl -n '__fish_seen_subcommand_from doctor' -l only-errors -d 'print errors only'

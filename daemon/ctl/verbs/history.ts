@@ -1,9 +1,12 @@
-/** `revivectl history`: the jobs that ended, newest first. */
+/** `revivectl history`: the jobs that ended, newest first, or what came of rungs. */
+import type { Client } from '../client.ts';
 import { columns } from '../columns.ts';
 import { misused } from '../command.ts';
 import { jobBrush } from '../job.ts';
+import type { Out } from '../out.ts';
+import { exportOf, matrixLines } from '../outcomes.ts';
 import type { Paint } from '../paint.ts';
-import { decodeJob, type Job } from '../shapes.ts';
+import { decodeJob, decodeOutcome, type Job } from '../shapes.ts';
 import { dateText, durationText } from '../time.ts';
 import { managerInterface, managerPath } from '../tree.ts';
 import { optionOf, type Verb } from '../verb.ts';
@@ -36,7 +39,12 @@ export const history: Verb = {
   operands: '',
   arity: [0, 0],
   summary: 'list the jobs that ended, newest first',
-  details: [],
+  details: [
+    '--rungs: which ways to reset a card worked here, on which kernel and with which driver, and how',
+    'long they took (the median of the last ones). The ladder prefers what worked.',
+    '--rungs --export: the same as JSON to give away: kinds of cards, kernels, drivers and counts,',
+    'and nothing that tells which machine it is from.',
+  ],
   options: {
     limit: {
       type: 'string',
@@ -44,8 +52,17 @@ export const history: Verb = {
       value: 'N',
       about: `at most N jobs (1 to ${largestLimit}, else ${usualLimit})`,
     },
+    rungs: { type: 'boolean', about: 'what came of each way to reset a card' },
+    export: { type: 'boolean', about: 'with --rungs: JSON to give away' },
   },
   async run(client, args, out) {
+    const rungs = args.options['rungs'] === true;
+    const gives = args.options['export'] === true;
+    if (gives && !rungs) throw misused(history, 'The option --export goes with --rungs');
+    if (rungs && args.options['limit'] !== undefined) {
+      throw misused(history, 'The options --rungs and --limit do not go together');
+    }
+    if (rungs) return listOutcomes(client, out, gives);
     const [reply] = await client.callMethod({
       path: managerPath,
       interface: managerInterface,
@@ -59,6 +76,21 @@ export const history: Verb = {
     return 0;
   },
 };
+
+async function listOutcomes(client: Client, out: Out, gives: boolean): Promise<number> {
+  const [reply] = await client.callMethod({
+    path: managerPath,
+    interface: managerInterface,
+    member: 'GetOutcomes',
+    signature: '',
+    args: [],
+  });
+  const outcomes = Array.isArray(reply) ? reply.map((item) => decodeOutcome(item, out.text)) : [];
+  if (gives) out.value(exportOf(outcomes));
+  else if (out.json) out.value({ outcomes });
+  else for (const line of matrixLines(outcomes, out.paint)) out.line(line);
+  return 0;
+}
 
 function limitOf(typed: string | undefined): number {
   if (typed === undefined) return usualLimit;

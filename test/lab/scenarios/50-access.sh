@@ -13,7 +13,7 @@ as_alice() { setpriv --reuid=alice --regid=alice --clear-groups env HOME=/ "$@";
 card=/org/revived/cards/${BOCHS//[:.]/_}
 
 # Every method of our interfaces that introspection knows, so that a new one joins by itself. Reading ones are free.
-free=' Plan GetHistory GetCard GetDomain '
+free=' Plan GetHistory GetOutcomes GetCard GetDomain '
 methods() { # PATH INTERFACE
     busctl --system --no-legend introspect org.revived "$1" "$2" | awk '$2 == "method" { print substr($1, 2), $3 }'
 }

@@ -79,6 +79,18 @@ test('history is whole jobs, at least one and not too many steps together', asyn
   assert.equal(Array.isArray(one) && one.length, 1);
 });
 
+test('outcomes of rungs are answered with every key', async () => {
+  const { call } = setUp();
+  const [outcomes] = await call(manager, 'GetOutcomes');
+  const [one] = Array.isArray(outcomes) ? outcomes : [];
+  assert.equal(
+    Object.entries(one ?? {})
+      .map(([key, value]) => `${key}=${value instanceof Variant ? value.value : '?'}`)
+      .join(' '),
+    'Card=0000:0b:00 Id=1002:731f Family=AMD Navi 10 Rung=bus Kernel=6.12.117 Driver=amdgpu Tried=3 Healed=2 TriedHealthy=1 KeptHealthy=1 MedianMs=240 Last=1700000000123456',
+  );
+});
+
 test('a plan has its refusal and notes; other operations have no plans', async () => {
   const { service, call } = setUp();
   assert.deepEqual((await call(manager, 'Plan', 'win10', 'return')).slice(0, 2), [

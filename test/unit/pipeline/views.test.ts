@@ -188,6 +188,27 @@ describe('views', () => {
       assert.deepEqual(names({ health }), others);
     });
 
+    test('has what healed the card before first, and says so; the order of the configuration stays', () => {
+      const healed = {
+        ...{ card: virtio, id: '1af4:1050', family: '', kernel: 'k', driver: 'virtio-pci' },
+        ...{ tried: 4, healed: 3, triedHealthy: 0, keptHealthy: 0, ms: [40], last: 1 },
+      };
+      const outcomes = [{ ...healed, rung: 'pm' as const }];
+      const [first, second] = rungs(virtio, { outcomes });
+      assert.deepEqual([first?.rung, second?.rung], ['pm', 'flr']);
+      assert.match(first?.reason ?? '', /; it healed this card 3 of 4 times on this kernel$/);
+      const [elsewhere] = rungs(virtio, { outcomes, kernel: 'j' });
+      assert.match(elsewhere?.reason ?? '', /3 of 4 times on other kernels$/);
+      const config: Config = {
+        ...defaultConfig,
+        cards: new Map([[virtio, { ladder: ['flr', 'pm'] }]]),
+      };
+      assert.deepEqual(
+        rungs(virtio, { config, outcomes }).map((rung) => rung.rung),
+        ['flr', 'pm'],
+      );
+    });
+
     test('has the rungs and the order of the configuration', () => {
       const config: Config = {
         ...defaultConfig,

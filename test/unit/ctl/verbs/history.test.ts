@@ -58,3 +58,36 @@ test('--json has the jobs, and nobody yet is a sentence', async () => {
   await history.run(clientOf({ callMethod: async () => [[]] }), argsOf(), empty.out);
   assert.equal(empty.stdout(), 'no job has ended yet\n');
 });
+
+test('--rungs asks for outcomes: a table, JSON, or JSON to give away', async () => {
+  const entry = {
+    ...{ Card: '0000:01:00', Id: '1002:731f', Family: 'AMD Navi 10', Rung: 'bus', Kernel: '6.1.0' },
+    ...{ Driver: 'amdgpu', Tried: 2, Healed: 1, TriedHealthy: 0, KeptHealthy: 0, MedianMs: 150 },
+    Last: 1_700_000_000_123_456,
+  };
+  const client = clientOf({
+    async callMethod({ member }) {
+      assert.equal(member, 'GetOutcomes');
+      return [[entry]];
+    },
+  });
+  const told = async (json: boolean, ...names: readonly string[]) => {
+    const { out, stdout } = hear({ json });
+    const options = Object.fromEntries(names.map((name) => [name, true]));
+    assert.equal(await history.run(client, argsOf([], options), out), 0);
+    return stdout();
+  };
+  assert.match(await told(false, 'rungs'), /^ {2}bus {3}healed 1 of 2, 150 ms$/m);
+  const { outcomes } = JSON.parse(await told(true, 'rungs'));
+  assert.deepEqual([outcomes[0].card, outcomes[0].lastUsec], ['0000:01:00', entry.Last]);
+  const given = await told(false, 'rungs', 'export');
+  assert.equal(JSON.parse(given).outcomes[0].healed, 1);
+  assert.doesNotMatch(given, /0000:01|1700000000/);
+});
+
+test('--export goes with --rungs, --limit does not', async () => {
+  for (const options of [{ export: true }, { rungs: true, limit: '3' }]) {
+    const running = history.run(clientOf({}), argsOf([], options), hear().out);
+    await assert.rejects(running, { code: 'invalid-argument' });
+  }
+});
