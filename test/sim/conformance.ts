@@ -293,6 +293,37 @@ const groups: readonly Assertion[] = [
   },
 ];
 
+const errors: readonly Assertion[] = [
+  {
+    name: 'a port counts its errors by their short names, a root port also what is reported to it (0.13)',
+    async run(bench) {
+      const hands = new Hands(bench);
+      const root = portOf(hands, `${bench.cards.bochs}.0`);
+      const names = (address: string, file: string) =>
+        hands.get(address, file)?.replaceAll(/ \d+$/gm, '').split('\n') ?? [];
+      for (const [severity, short, some] of [
+        ['fatal', 'fatal', ['DLP', 'SDES', 'CmpltTO', 'TOTAL_ERR_FATAL']],
+        ['nonfatal', 'nonfatal', ['CmpltTO', 'UnsupReq', 'TOTAL_ERR_NONFATAL']],
+        ['correctable', 'cor', ['RxErr', 'BadTLP', 'TOTAL_ERR_COR']],
+      ] as const) {
+        const shown = names(root, `aer_dev_${severity}`);
+        assert.deepEqual(
+          some.filter((name) => !shown.includes(name)),
+          [],
+          shown.join(),
+        );
+        assert.match(hands.get(root, `aer_rootport_total_err_${short}`) ?? '', /^\d+$/);
+        const inner = portOf(hands, `${bench.cards.switched}.0`);
+        assert.deepEqual(names(inner, `aer_dev_${severity}`), shown);
+        assert.equal(hands.get(inner, `aer_rootport_total_err_${short}`), undefined);
+        for (const without of [bench.cards.xhci, bench.cards.nvme]) {
+          assert.equal(hands.get(`${without}.0`, `aer_dev_${severity}`), undefined);
+        }
+      }
+    },
+  },
+];
+
 function portOf(hands: Hands, address: string): string {
   const path = hands.place(address).split('/');
   return path.at(-2) ?? '';
@@ -312,5 +343,6 @@ export const assertions: readonly Assertion[] = [
   ...methods,
   ...reenumeration,
   ...groups,
+  ...errors,
   ...dead,
 ];

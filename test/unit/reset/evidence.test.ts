@@ -171,7 +171,7 @@ describe('evidence', () => {
     ],
     ['the port', `pcieport ${portOfFlr}: AER: device recovery failed`, undefined],
     ['another card', `vfio-pci ${bochs}.0: AMD_NAVI10: failed to reset device`, undefined],
-    ['nobody', 'failed to reset device', undefined],
+    ['nobody', 'psp mode1 reset failed', undefined],
   ];
   for (const [name, line, detail] of told) {
     test(`the kernel log of a rung about ${name}`, async () => {
