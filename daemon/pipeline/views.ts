@@ -94,14 +94,15 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
   const settings = config.cards.get(card.address);
   const known = quirkOf(card);
   const subject = { card: card.address, id: idOfCard(card), kernel: sources.kernel };
-  const quirk = { ...known, ladder: preferred(known.ladder, subject, sources.outcomes) };
+  const outcomes = sources.outcomes.filter((one) => one.card === card.address);
+  const quirk = { ...known, ladder: preferred(known.ladder, subject, outcomes) };
   const options = { quirk, order: settings?.ladder, force: settings?.force === true };
   return ladderFor(facts, options).map((entry) => {
     const against = entry.available ? sources.against(card.address, entry.name) : undefined;
     return {
       rung: entry.name,
       available: entry.available && against === undefined,
-      reason: `${against ?? entry.reason}${triesText(recordOf(entry.name, subject, sources.outcomes))}`,
+      reason: `${against ?? entry.reason}${triesText(recordOf(entry.name, subject, outcomes))}`,
       expectedMs: entry.rung?.expectedMs ?? 0,
       worstMs: entry.rung?.worstMs ?? 0,
       reaches: entry.reaches,
