@@ -1,6 +1,7 @@
 /** The best that each PCI Express link of a card was seen to do: the part of the ledger that a narrow link is held against. Pure. */
 import { type CardAddress, type FunctionAddress, isFunctionAddress } from '../pci/address.ts';
 import { bestLink, type Link } from '../pci/link.ts';
+import { isRecord } from '../record.ts';
 
 /** Links by the function or port whose link it is. */
 export interface CardLinks {
@@ -41,9 +42,11 @@ export function bestOf(
 }
 
 /** Whether an entry of the ledger's file, of which `card` and `id` are good, is whole. */
-export function isCardLinks(entry: object): entry is CardLinks {
-  if (!('links' in entry) || !Array.isArray(entry.links)) return false;
-  return entry.links.length <= maxLinks && entry.links.every(isLink);
+export function isCardLinks(
+  value: Record<string, unknown>,
+): value is Record<string, unknown> & CardLinks {
+  const { links } = value;
+  return Array.isArray(links) && links.length <= maxLinks && links.every(isLink);
 }
 
 function isSame(
@@ -54,8 +57,8 @@ function isSame(
 }
 
 function isLink(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const { address, speed, width }: Readonly<Record<string, unknown>> = { ...value };
+  if (!isRecord(value)) return false;
+  const { address, speed, width } = value;
   return (
     typeof address === 'string' && isFunctionAddress(address) && isCount(speed) && isCount(width)
   );

@@ -71,8 +71,9 @@ export function medianMs(ms: readonly number[]): number {
 }
 
 /** Whether an entry of the ledger's file, of which `card` and `id` are good, is a whole outcome. */
-export function isOutcome(entry: object): entry is Outcome {
-  const value: Readonly<Record<string, unknown>> = { ...entry };
+export function isOutcome(
+  value: Record<string, unknown>,
+): value is Record<string, unknown> & Outcome {
   const { ms, rung } = value;
   const counts = ['tried', 'healed', 'triedHealthy', 'keptHealthy'].map((name) => value[name]);
   return (

@@ -1,17 +1,19 @@
 /** Error counters: read as the kernel prints them, and compared. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { aerRises, readAerCounts, riseText } from '../../../daemon/pci/aer.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 import { fn } from '../inventory-of.ts';
+
+const fresh = freshDirectory('aer');
 
 const port = fn('0000:00:04.0');
 const card = fn('0000:01:00.0');
 
 function treeWith(files: Readonly<Record<string, string>>): string {
-  const sys = mkdtempSync(join(tmpdir(), 'revived-aer-'));
+  const sys = fresh.path;
   for (const [path, text] of Object.entries(files)) {
     const directory = join(sys, 'bus/pci/devices', path.split('/')[0] ?? '');
     mkdirSync(directory, { recursive: true });
