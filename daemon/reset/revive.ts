@@ -204,7 +204,10 @@ async function tryRung(
     answer.state === 'stuck'
       ? stuckHealth(card, answer.said)
       : await checkCard(host, card, linkBreaking.has(name) ? now : counts);
-  const log = await judgeLog(host.kernelLog.since(cursor, [''], maxRiskLines), path);
+  const said = host.kernelLog.since(cursor, [''], maxRiskLines);
+  // What the kernel's own recovery says of a link that was taken down is of no more weight than the error itself.
+  const judged = linkBreaking.has(name) ? said.filter((line) => !line.includes('AER: ')) : said;
+  const log = await judgeLog(judged, path);
   climb.health = withLog(found, log, card);
   const quoted = host.kernelLog.since(cursor, path, maxLogLines);
   const errors = aerRises(counts, now, path).map(riseText);

@@ -30,11 +30,12 @@ describe('evidence', () => {
     const rungs = revival.rungs.map(({ rung, state }) => `${rung} ${state}`);
     return { ...revival, rungs, details: revival.rungs.map(({ detail }) => detail) };
   };
+  const kernelSays = (text: string): void =>
+    appendFileSync(`${sim.host.paths.dev}/kmsg`, `6,1,1,-;${text}\n`.padEnd(8192));
   /** The kernel says this when that file is written. */
   const sayAt = (file: string, text: string): void => {
     sim.watch.atWrite = (path) => {
-      if (!path.endsWith(file)) return;
-      appendFileSync(`${sim.host.paths.dev}/kmsg`, `6,1,1,-;${text}\n`.padEnd(8192));
+      if (path.endsWith(file)) kernelSays(text);
     };
   };
 
@@ -72,7 +73,9 @@ describe('evidence', () => {
     test('that comes with the link being taken down is told, and decides nothing', async () => {
       sim.kernel.die(bochs, { healsBy: ['subordinate'], clean: true });
       sim.watch.atWrite = (path) => {
-        if (path.endsWith('reset_subordinate')) sim.kernel.reportError(port, 'fatal');
+        if (!path.endsWith('reset_subordinate')) return;
+        sim.kernel.reportError(port, 'fatal');
+        kernelSays(`pcieport ${port}: AER: device recovery failed`);
       };
       const { rungs, details } = await climb(bochs);
       assert.deepEqual(rungs, ['subordinate healed']);
