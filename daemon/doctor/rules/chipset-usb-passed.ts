@@ -5,6 +5,7 @@ import { isUsbController } from '../../pci/device.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import type { HostFacts, Passed } from '../host-facts.ts';
 import { quoted } from '../label.ts';
+import { removeHostdev } from '../removal.ts';
 
 export const chipsetUsbPassed: Rule = {
   id: 'chipset-usb-passed',
@@ -26,15 +27,7 @@ export const chipsetUsbPassed: Rule = {
             en: `Domain ${name} passes ${address}, the USB controller of the chipset. Keyboard, mouse, Bluetooth and card readers of the host go with it, and come back only when the guest ends. Pass single USB devices, or a USB card in a slot of its own.`,
             ja: `ドメイン ${name} は ${address}(チップセットの USB コントローラー)を渡します。ホストのキーボード、マウス、Bluetooth、カードリーダーも一緒に渡り、ゲストが終わるまで戻りません。USB デバイスを個別に渡すか、専用スロットの USB カードを使ってください。`,
           },
-          fix: {
-            kind: 'domain-xml',
-            domain: passed.domain.name,
-            description: {
-              en: 'remove the hostdev from the domain',
-              ja: 'hostdev をドメインから削除します',
-            },
-            edits: [{ op: 'remove-hostdev', hostdev: address }],
-          },
+          fix: removeHostdev(passed.domain.name, address),
         },
       ];
     });

@@ -1,6 +1,7 @@
 /** A domain names a device that the host does not have. */
 import type { Rule } from '../finding.ts';
 import { listed, quoted } from '../label.ts';
+import { removeHostdev } from '../removal.ts';
 
 export const deviceMissing: Rule = {
   id: 'device-missing',
@@ -24,15 +25,7 @@ export const deviceMissing: Rule = {
             en: `Domain ${quoted(domain.name)} passes ${hostdev.address}, and the host has no such device${close.length === 0 ? '' : ` (in that slot: ${listed(close)})`}. libvirt will not start it. Addresses move when a card or disk is added or taken out: look for the device's new address with lspci, or remove the hostdev. A card that has fallen off the bus needs a cold start of the host.`,
             ja: `ドメイン ${quoted(domain.name)} は ${hostdev.address} を渡しますが、ホストにそのデバイスはありません${close.length === 0 ? '' : `(同じスロットには ${listed(close)})`}。libvirt は起動しません。カードやディスクの増減でアドレスは変わります。lspci で新しいアドレスを調べるか、hostdev を削除してください。カードがバスから消えた場合は、ホストの電源を入れ直す必要があります。`,
           },
-          fix: {
-            kind: 'domain-xml',
-            domain: domain.name,
-            description: {
-              en: 'remove the hostdev from the domain',
-              ja: 'hostdev をドメインから削除します',
-            },
-            edits: [{ op: 'remove-hostdev', hostdev: hostdev.address }],
-          },
+          fix: removeHostdev(domain.name, hostdev.address),
         },
       ];
     });

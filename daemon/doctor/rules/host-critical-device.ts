@@ -5,6 +5,7 @@ import type { Judgement, Rule, Severity } from '../finding.ts';
 import type { HostFacts, Passed } from '../host-facts.ts';
 import { quoted } from '../label.ts';
 import type { Message } from '../message.ts';
+import { removeHostdev } from '../removal.ts';
 
 interface Critical {
   readonly severity: Severity;
@@ -63,15 +64,7 @@ export const hostCriticalDevice: Rule = {
             en: `Domain ${name} passes ${address}: ${critical.what.en}. The host can freeze or lose data when the guest takes or resets it. Remove it from the domain; if it is there only because of its IOMMU group, the device that you want needs another slot or stays with the host.`,
             ja: `ドメイン ${name} は ${address} を渡します。これは${critical.what.ja}です。ゲストが使用またはリセットするとホストが停止したりデータを失ったりします。ドメインから外してください。IOMMU グループのためだけに含めているなら、目的のデバイスを別のスロットに移すか、ホストに残してください。`,
           },
-          fix: {
-            kind: 'domain-xml',
-            domain: passed.domain.name,
-            description: {
-              en: 'remove the hostdev from the domain',
-              ja: 'hostdev をドメインから削除します',
-            },
-            edits: [{ op: 'remove-hostdev', hostdev: address }],
-          },
+          fix: removeHostdev(passed.domain.name, address),
         },
       ];
     });

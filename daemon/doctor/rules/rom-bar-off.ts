@@ -1,6 +1,7 @@
 /** bar='off' hides the ROM from the guest: a file beside it is never seen. */
 import type { Judgement, Rule } from '../finding.ts';
 import { quoted } from '../label.ts';
+import { removeRom } from '../removal.ts';
 
 export const romBarOff: Rule = {
   id: 'rom-bar-off',
@@ -20,15 +21,7 @@ export const romBarOff: Rule = {
             en: `Domain ${quoted(domain.name)} gives ${address} the ROM file ${quoted(rom.file)} and switches its ROM off (bar='off'). The guest does not see the file, so a card that needs it shows nothing until its driver is loaded. Take out bar='off', or the whole <rom>.`,
             ja: `ドメイン ${quoted(domain.name)} は ${address} に ROM ファイル ${quoted(rom.file)} を指定しながら、ROM を無効(bar='off')にしています。ゲストからファイルは見えず、必要とするカードではドライバーが動くまで何も表示されません。bar='off' か <rom> 全体を削除してください。`,
           },
-          fix: {
-            kind: 'domain-xml',
-            domain: domain.name,
-            description: {
-              en: 'remove <rom> from this hostdev',
-              ja: 'この hostdev の <rom> を削除します',
-            },
-            edits: [{ op: 'remove-rom', hostdev: address }],
-          },
+          fix: removeRom(domain.name, address),
         },
       ];
     });

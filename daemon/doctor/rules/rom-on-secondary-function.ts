@@ -3,6 +3,7 @@ import { functionNumber } from '../../pci/address.ts';
 import { isDisplay } from '../../pci/device.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { quoted } from '../label.ts';
+import { removeRom } from '../removal.ts';
 
 export const romOnSecondaryFunction: Rule = {
   id: 'rom-on-secondary-function',
@@ -22,15 +23,7 @@ export const romOnSecondaryFunction: Rule = {
             en: `Domain ${quoted(domain.name)} gives the ROM file ${quoted(rom.file)} to ${address}, which is not the graphics function. Only function 0 has a video ROM: the guest's firmware may run it for the wrong function and hang. Take <rom> out of this hostdev and keep it on function 0.`,
             ja: `ドメイン ${quoted(domain.name)} は、グラフィックス機能ではない ${address} に ROM ファイル ${quoted(rom.file)} を指定しています。ビデオ ROM はファンクション 0 だけのものです。ゲストのファームウェアが誤った機能で実行して固まることがあります。この hostdev から <rom> を削除し、ファンクション 0 だけに残してください。`,
           },
-          fix: {
-            kind: 'domain-xml',
-            domain: domain.name,
-            description: {
-              en: 'remove <rom> from this hostdev',
-              ja: 'この hostdev の <rom> を削除します',
-            },
-            edits: [{ op: 'remove-rom', hostdev: address }],
-          },
+          fix: removeRom(domain.name, address),
         },
       ];
     });
