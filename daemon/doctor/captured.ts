@@ -13,6 +13,7 @@ import {
   statSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import type { Paths } from '../paths.ts';
 
 export interface Unread {
   /** Below the root, as on the host: `/etc/libvirt/qemu.conf`. */
@@ -23,18 +24,27 @@ export interface Unread {
 
 export type UnreadReason = 'refused' | 'too-large' | 'not-a-file' | 'binary' | 'loop' | 'outside';
 
+const maxLogBytes = 4 * 1024 * 1024;
 /** Most complaints that are kept: a broken tree says the same thing over and over. */
 const maxUnread = 32;
+
+/** What the host that we run on has beside the files below its root. */
+export interface LiveHost {
+  /** The kernel log of this boot, as text; undefined where nobody may read it. */
+  readonly kernelLog: () => string | undefined;
+  /** Where /sys, /proc and /dev are. */
+  readonly paths: Pick<Paths, 'sys' | 'proc' | 'dev'>;
+}
 
 export interface HostFiles {
   /** True for the host that we run on. */
   readonly live: boolean;
+  /** The last 4 MiB at most; of a captured host those of its var/log/kernel.log. */
+  kernelLog(): string | undefined;
   /** The root with the path behind it. */
   path(path: string): string;
   /** A text of at most `limit` bytes; undefined when missing, or unreadable (kept in `unread`). */
   text(path: string, limit: number): string | undefined;
-  /** The last `limit` bytes of a text. */
-  tail(path: string, limit: number): string | undefined;
   bytes(path: string, limit: number): Buffer | undefined;
   /** Names in a folder, sorted; undefined when it is missing, or unreadable (kept in `unread`). */
   names(path: string): readonly string[] | undefined;
@@ -44,16 +54,19 @@ export interface HostFiles {
   readonly unread: readonly Unread[];
 }
 
-/** The files below `root`; '/' is the live host. */
-export function createHostFiles(root: string, live = root === '/'): HostFiles {
+/** The files of a captured host below `root`; with `live`, those of the host that we run on. */
+export function createHostFiles(root: string, live?: LiveHost): HostFiles {
   const unread: Unread[] = [];
   const real = realOf(root) ?? root;
-  const at = (path: string) => (real === '/' ? path : join(real, path));
+  const at = (path: string) => {
+    const [, top, rest = ''] = /^\/(sys|proc|dev)((?:\/.*)?)$/.exec(path) ?? [];
+    return live !== undefined && isMoved(top) ? `${live.paths[top]}${rest}` : join(real, path);
+  };
 
   function open(path: string, limit: number, from: 'start' | 'end'): Buffer | undefined {
     const target = realOf(at(path), (errno) => complain(path, errno));
     if (target === undefined) return undefined;
-    const inside = real === '/' || target.startsWith(`${real}/`);
+    const inside = live !== undefined || target.startsWith(`${real}/`);
     if (!inside) return complain(path, 'outside');
     const stats = statOf(target);
     if (stats?.isFile() !== true) return complain(path, 'not-a-file');
@@ -88,17 +101,26 @@ export function createHostFiles(root: string, live = root === '/'): HostFiles {
     }
   }
 
+  const tail = (path: string) => text(path, maxLogBytes, 'end');
+  let log: string | undefined;
   return {
-    live,
+    live: live !== undefined,
     path: at,
+    kernelLog() {
+      log ??= live?.kernelLog() ?? tail('/var/log/kernel.log') ?? tail('/var/log/kern.log');
+      return log?.slice(-maxLogBytes);
+    },
     text: (path, limit) => text(path, limit, 'start'),
-    tail: (path, limit) => text(path, limit, 'end'),
     bytes: (path, limit) => open(path, limit, 'start'),
     names,
     stat: (path) => statOf(at(path)),
     realPath: (path) => realOf(at(path)),
     unread,
   };
+}
+
+function isMoved(top: string | undefined): top is 'sys' | 'proc' | 'dev' {
+  return top === 'sys' || top === 'proc' || top === 'dev';
 }
 
 const reasons: readonly UnreadReason[] = [

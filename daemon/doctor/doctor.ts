@@ -41,7 +41,7 @@ export interface Report {
   readonly findings: readonly Finding[];
 }
 
-/** Reads the host below `root` ('/' is the live one). Never throws. */
+/** Reads the captured host below `root`. Never throws. */
 export function examine(root: string): HostFacts {
   return readHostFacts(createHostFiles(root));
 }

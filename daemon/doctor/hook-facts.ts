@@ -11,8 +11,11 @@ export interface HookFacts {
 const folder = '/etc/libvirt/hooks';
 const own = `${folder}/qemu.d/50-revived`;
 
-/** Reads it; undefined where the folder of hooks cannot be seen (it need not be part of a captured tree). */
-export function readHookFacts(files: HostFiles): HookFacts | undefined {
+/**
+ * Reads it; undefined where the folder of hooks cannot be seen (it need not be part of a captured tree). `late`: what a
+ * captured host said of itself.
+ */
+export function readHookFacts(files: HostFiles, late?: boolean): HookFacts | undefined {
   const scripts = files.names(folder);
   if (scripts === undefined) return undefined;
   const paths = [
@@ -28,7 +31,7 @@ export function readHookFacts(files: HostFiles): HookFacts | undefined {
   return {
     installed: mine?.isFile() === true,
     executable: mine?.isFile() === true && (mine.mode & 0o111) !== 0,
-    late: started === undefined ? undefined : !runnable.some((ctime) => ctime <= started),
+    late: started === undefined ? late : !runnable.some((ctime) => ctime <= started),
   };
 }
 

@@ -8,8 +8,9 @@ import type { HostFiles, Unread } from './captured.ts';
 import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts';
 import { type DomainFacts, type HostdevFacts, readDomainFacts } from './domain-facts.ts';
 import { type HookFacts, readHookFacts } from './hook-facts.ts';
+import { readCapturedLive } from './live-facts.ts';
 import { type FileFacts, fileFacts, type QemuUser, readQemuUser } from './qemu-user.ts';
-import { readSystemDisks } from './system-disks.ts';
+import { type DisksInUse, readDisksInUse } from './system-disks.ts';
 
 /** A function that a domain passes; `fn` undefined where the host does not have it. */
 export interface Passed {
@@ -19,6 +20,7 @@ export interface Passed {
 }
 
 export interface HostFacts {
+  /** Of the host that we run on, or of a bundle of one: where a device hangs and what drives it is known. */
   readonly live: boolean;
   readonly inventory: Inventory;
   /** Of displays and of what a domain passes, with the bridges above them. */
@@ -36,8 +38,7 @@ export interface HostFacts {
   readonly idleD3Disabled: boolean | undefined;
   /** Who holds memory of a function for the boot screen: `efifb`, `simplefb`, ... (proc/iomem). */
   readonly framebuffers: readonly { readonly at: FunctionAddress; readonly holder: string }[];
-  /** Functions that the disks of the running system hang on; empty when that is unknown. */
-  readonly systemDisks: readonly FunctionAddress[];
+  readonly disks: DisksInUse;
   readonly domains: readonly DomainFacts[];
   readonly passed: readonly Passed[];
   readonly qemu: QemuUser | undefined;
@@ -53,7 +54,6 @@ export interface HostFacts {
 
 const maxDomains = 4096;
 const maxXmlBytes = 8 * 1024 * 1024;
-const maxLogBytes = 4 * 1024 * 1024;
 const maxLogLines = 500;
 const qemuFolder = '/etc/libvirt/qemu';
 
@@ -71,13 +71,15 @@ export function readHostFacts(files: HostFiles): HostFacts {
     })),
   );
   const qemu = readQemuUser(files);
+  const captured = files.live ? undefined : readCapturedLive(files);
+  const live = files.live || captured !== undefined;
   const modules = present(`${sys}/module`);
   const idle = readAttribute(`${sys}/module/vfio_pci/parameters/disable_idle_d3`);
   return {
-    live: files.live,
+    live,
     inventory,
     devices: readDevices(sys, inventory, passed),
-    driversKnown: files.live || Array.from(inventory.functions.values()).some((fn) => fn.driver),
+    driversKnown: live || Array.from(inventory.functions.values()).some((fn) => fn.driver),
     cmdline: files
       .text('/proc/cmdline', 65536)
       ?.split(/\s+/)
@@ -87,12 +89,12 @@ export function readHostFacts(files: HostFiles): HostFacts {
     vendorReset: modules ? present(`${sys}/module/vendor_reset`) : undefined,
     idleD3Disabled: idle === undefined ? undefined : idle === 'Y',
     framebuffers: framebuffersIn(files.text('/proc/iomem', 1024 * 1024) ?? ''),
-    systemDisks: readSystemDisks(files),
+    disks: captured?.disks ?? readDisksInUse(files),
     domains,
     passed,
     qemu,
-    files: filesOf(files, qemu, domains),
-    hooks: readHookFacts(files),
+    files: captured?.files ?? filesOf(files, qemu, domains),
+    hooks: readHookFacts(files, captured?.hookLate),
     log: logOf(files),
     unread: files.unread,
     badDomains,
@@ -180,10 +182,7 @@ function framebuffersIn(iomem: string): HostFacts['framebuffers'] {
 }
 
 function logOf(files: HostFiles): readonly string[] {
-  const text = ['/var/log/kernel.log', '/var/log/kern.log']
-    .map((path) => files.tail(path, maxLogBytes))
-    .find((one) => one !== undefined);
-  if (text === undefined) return [];
+  const text = files.kernelLog() ?? '';
   const asked = /^.*(?:apparmor="DENIED"|RLIMIT_MEMLOCK|can't reserve|VFIO_MAP_DMA).*$/gm;
   return (text.match(asked) ?? []).slice(-maxLogLines).map((line) => line.slice(0, 1000));
 }

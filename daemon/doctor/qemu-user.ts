@@ -52,8 +52,10 @@ export function fileFacts(files: HostFiles, qemu: QemuUser | undefined, path: st
   }
   // Without a view into a folder (we may run unprivileged) its files are unknown, not missing.
   if (stats === undefined) {
-    const parent = files.names(dirname(path));
-    return { exists: parent === undefined ? undefined : false, readable: undefined };
+    let folder = dirname(path);
+    while (folder !== '/' && files.stat(folder) === undefined) folder = dirname(folder);
+    const seen = files.names(folder) !== undefined;
+    return { exists: seen ? false : undefined, readable: undefined };
   }
   const ids = qemu?.ids ?? null;
   if (ids === null) return { exists: true, readable: undefined };

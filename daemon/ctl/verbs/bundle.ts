@@ -1,11 +1,14 @@
 /** `revivectl bundle [FILE]`: one archive with which somebody else can judge this host by `doctor --root` and `explain`. */
 import { writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import process from 'node:process';
 import { gzipSync } from 'node:zlib';
 import { bundleContents } from '../../doctor/bundle/contents.ts';
 import { tarOf } from '../../doctor/bundle/tar.ts';
-import { createHostFiles } from '../../doctor/captured.ts';
+import { hostFilesAt } from '../../doctor/live-host.ts';
 import { RevivedError } from '../../errors.ts';
+import { pathsFrom } from '../../paths.ts';
 import { optionOf, type Verb } from '../verb.ts';
 
 /** Everything in the archive lies below it. */
@@ -25,7 +28,7 @@ export const bundle: Verb = {
   async run(_client, args, out) {
     const root = optionOf(args, 'root') ?? '/';
     const [file = `${folder}.tar.gz`] = args.operands;
-    const files = createHostFiles(root);
+    const files = hostFilesAt(resolve(root), pathsFrom(process.env));
     const captured = files.text('/etc/hostname', 256)?.trim();
     const { entries, leftOut, masked } = bundleContents(files, files.live ? hostname() : captured);
     const archive = tarOf(entries.map((entry) => ({ ...entry, path: `${folder}/${entry.path}` })));

@@ -2,10 +2,11 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import process from 'node:process';
-import { examine, type Report, reportJson, reportOf, ruleList } from '../../doctor/doctor.ts';
+import { type Report, reportJson, reportOf, ruleList } from '../../doctor/doctor.ts';
 import type { DomainFacts } from '../../doctor/domain-facts.ts';
 import type { Finding, Severity } from '../../doctor/finding.ts';
-import type { HostFacts } from '../../doctor/host-facts.ts';
+import { type HostFacts, readHostFacts } from '../../doctor/host-facts.ts';
+import { hostFilesAt } from '../../doctor/live-host.ts';
 import { type Locale, localeOf } from '../../doctor/message.ts';
 import { RevivedError } from '../../errors.ts';
 import { pathsFrom } from '../../paths.ts';
@@ -46,9 +47,10 @@ export const doctor: Verb = {
         throw misused(doctor, 'The options --fix, --undo and --root go one at a time');
       }
     }
-    const fixHost = createFixHost(pathsFrom(process.env));
+    const paths = pathsFrom(process.env);
+    const fixHost = createFixHost(paths);
     if (undo) return undoFix(fixHost, typed, out);
-    const facts = examine(rootOf(optionOf(args, 'root') ?? '/'));
+    const facts = readHostFacts(hostFilesAt(rootOf(optionOf(args, 'root') ?? '/'), paths));
     const whole = reportOf(facts, typed === undefined ? undefined : domainOf(facts, typed));
     if (rule !== undefined) return fixFindings(fixHost, rule, whole.findings, out);
     const report =

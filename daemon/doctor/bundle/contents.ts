@@ -6,6 +6,8 @@ import { posix } from 'node:path';
 import { isFunctionAddress } from '../../pci/address.ts';
 import { readAttribute, readLink, readNames } from '../../sysfs/read.ts';
 import type { HostFiles } from '../captured.ts';
+import { readHostFacts } from '../host-facts.ts';
+import { livePath, liveText } from '../live-facts.ts';
 import { createMasker, type Masker } from './mask.ts';
 import { fits, type TarEntry } from './tar.ts';
 
@@ -105,10 +107,9 @@ export function bundleContents(files: HostFiles, hostName: string | undefined): 
       if (stats?.isFile() === true) putText(`${libvirt}/hooks/${name}`, '', stats.mode);
     }
   }
-  const log = ['/var/log/kernel.log', '/var/log/kern.log']
-    .map((path) => files.tail(path, 4 * megabyte))
-    .find((text) => text !== undefined);
-  putText('/var/log/kernel.log', log);
+  putText('/var/log/kernel.log', files.kernelLog());
+  const facts = readHostFacts(files);
+  if (facts.live) putText(livePath, liveText({ ...facts, hookLate: facts.hooks?.late }));
   return { entries, leftOut, masked: masker.counts() };
 }
 

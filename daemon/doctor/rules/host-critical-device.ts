@@ -32,6 +32,10 @@ const disk: Message = {
   en: 'the controller of the disk that the host runs from',
   ja: 'ホストが起動しているディスクのコントローラー',
 };
+const mountedDisk: Message = {
+  en: 'the controller of a disk that the host has mounted or swaps to just now; what is on it is torn away, so unmount it first',
+  ja: 'ホストが現在マウントまたはスワップに使っているディスクのコントローラー(中のデータが突然切り離されるため、先にアンマウントが必要)',
+};
 const maybeDisk: Message = {
   en: 'a disk controller, perhaps that of the disk that the host runs from',
   ja: 'ディスクコントローラーで、ホストが起動しているディスクのものかもしれないデバイス',
@@ -76,7 +80,10 @@ function criticalOf(
   { hostdev, fn }: Passed,
   onlyStorage: boolean,
 ): Critical | undefined {
-  if (facts.systemDisks.includes(hostdev.address)) return { severity: 'error', what: disk };
+  if (facts.disks.system.includes(hostdev.address)) return { severity: 'error', what: disk };
+  if (facts.disks.mounted.includes(hostdev.address)) {
+    return { severity: 'warning', what: mountedDisk };
+  }
   if (fn?.classCode === undefined) return byPlace(facts, hostdev.address);
   return byClass(facts, fn, onlyStorage);
 }
@@ -93,7 +100,7 @@ function byClass(facts: HostFacts, fn: PciFunction, onlyStorage: boolean): Criti
   if (!kind.startsWith('01')) return undefined;
   if (onlyStorage) return { severity: 'warning', what: onlyDisk };
   // A live host knows its disks, and it is none of them.
-  return facts.systemDisks.length === 0 ? { severity: 'note', what: maybeDisk } : undefined;
+  return facts.disks.system.length === 0 ? { severity: 'note', what: maybeDisk } : undefined;
 }
 
 // No listing of the host: device 31 of bus 0 is Intel's chipset since 1999, and no other maker uses it.

@@ -4,7 +4,6 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, test } from 'node:test';
-import { createHostFiles } from '../../../daemon/doctor/captured.ts';
 import { examine, reportJson, reportOf } from '../../../daemon/doctor/doctor.ts';
 import { readHostFacts } from '../../../daemon/doctor/host-facts.ts';
 import { localeOf } from '../../../daemon/doctor/message.ts';
@@ -12,6 +11,7 @@ import { SimKernel } from '../../sim/kernel.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec, labMachine } from '../../sim/presets.ts';
 import { xmlOf } from './facts-of.ts';
+import { liveFiles } from './live-files.ts';
 
 const roots: string[] = [];
 afterEach(() => {
@@ -248,7 +248,7 @@ test('the live host: what QEMU may read, and whether the hook is called', () => 
     }),
   });
   // Read as a live host; its owners are ours, so only the bits for others count.
-  const live = () => readHostFacts(createHostFiles(root, true));
+  const live = () => readHostFacts(liveFiles(root));
   chmodSync(root, 0o755);
   assert.deepEqual(live().qemu?.unknownNames, ['nobody-knows']);
   put(root, 'etc/libvirt/qemu.conf', 'user = "libvirt-qemu"\ngroup = "kvm"\n');
@@ -264,24 +264,6 @@ test('the live host: what QEMU may read, and whether the hook is called', () => 
   assert.deepEqual(live().hooks, { installed: true, executable: true, late: true });
   put(root, 'proc/stat', 'btime 99999999999\n');
   assert.equal(live().hooks?.late, false);
-});
-
-test('the live host: the disks that it runs from, below a volume', () => {
-  const disk = 'sys/devices/pci0000:00/0000:00:01.2/0000:03:00.0/nvme/nvme0/nvme0n1/nvme0n1p2';
-  const root = rootOf({
-    [`${disk}/size`]: '1',
-    'sys/devices/virtual/block/dm-0/slaves/nvme0n1p2': '',
-    'dev/dm-0': '',
-    'proc/self/mountinfo':
-      '22 1 253:0 / / rw - ext4 /dev/mapper/root rw\n23 1 0:5 / /proc rw - proc proc rw\n',
-  });
-  mkdirSync(join(root, 'sys/class/block'), { recursive: true });
-  mkdirSync(join(root, 'dev/mapper'));
-  symlinkSync('../dm-0', join(root, 'dev/mapper/root'));
-  symlinkSync(`../../../${disk}`, join(root, 'sys/class/block/nvme0n1p2'));
-  symlinkSync('../../devices/virtual/block/dm-0', join(root, 'sys/class/block/dm-0'));
-  assert.deepEqual(readHostFacts(createHostFiles(root, true)).systemDisks, ['0000:03:00.0']);
-  assert.deepEqual(examine(root).systemDisks, []);
 });
 
 test('files of the kernel: command line, CPU, framebuffers, log', () => {

@@ -97,7 +97,7 @@ export function factsOf(text: FactsText): HostFacts {
     vendorReset: undefined,
     idleD3Disabled: undefined,
     framebuffers: [],
-    systemDisks: [],
+    disks: { system: [], mounted: [] },
     domains,
     passed,
     qemu: undefined,
