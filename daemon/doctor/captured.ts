@@ -24,6 +24,9 @@ export interface Unread {
 
 export type UnreadReason = 'refused' | 'too-large' | 'not-a-file' | 'binary' | 'loop' | 'outside';
 
+/** `start` and `end`: what is more is left out; `whole`: it is refused. */
+type Part = 'whole' | 'start' | 'end';
+
 const maxLogBytes = 4 * 1024 * 1024;
 /** Most complaints that are kept: a broken tree says the same thing over and over. */
 const maxUnread = 32;
@@ -45,6 +48,8 @@ export interface HostFiles {
   path(path: string): string;
   /** A text of at most `limit` bytes; undefined when missing, or unreadable (kept in `unread`). */
   text(path: string, limit: number): string | undefined;
+  /** The first `limit` bytes of a text. */
+  head(path: string, limit: number): string | undefined;
   bytes(path: string, limit: number): Buffer | undefined;
   /** Names in a folder, sorted; undefined when it is missing, or unreadable (kept in `unread`). */
   names(path: string): readonly string[] | undefined;
@@ -63,14 +68,14 @@ export function createHostFiles(root: string, live?: LiveHost): HostFiles {
     return live !== undefined && isMoved(top) ? `${live.paths[top]}${rest}` : join(real, path);
   };
 
-  function open(path: string, limit: number, from: 'start' | 'end'): Buffer | undefined {
+  function open(path: string, limit: number, from: Part): Buffer | undefined {
     const target = realOf(at(path), (errno) => complain(path, errno));
     if (target === undefined) return undefined;
     const inside = live !== undefined || target.startsWith(`${real}/`);
     if (!inside) return complain(path, 'outside');
     const stats = statOf(target);
     if (stats?.isFile() !== true) return complain(path, 'not-a-file');
-    if (from === 'start' && stats.size > limit) return complain(path, 'too-large');
+    if (from === 'whole' && stats.size > limit) return complain(path, 'too-large');
     try {
       return readUpTo(target, limit, from === 'end' ? Math.max(stats.size - limit, 0) : 0);
     } catch (error) {
@@ -87,7 +92,7 @@ export function createHostFiles(root: string, live?: LiveHost): HostFiles {
     return undefined;
   }
 
-  function text(path: string, limit: number, from: 'start' | 'end'): string | undefined {
+  function text(path: string, limit: number, from: Part): string | undefined {
     const bytes = open(path, limit, from);
     if (bytes === undefined) return undefined;
     return bytes.includes(0) ? complain(path, 'binary') : bytes.toString('utf8');
@@ -110,8 +115,9 @@ export function createHostFiles(root: string, live?: LiveHost): HostFiles {
       log ??= live?.kernelLog() ?? tail('/var/log/kernel.log') ?? tail('/var/log/kern.log');
       return log?.slice(-maxLogBytes);
     },
-    text: (path, limit) => text(path, limit, 'start'),
-    bytes: (path, limit) => open(path, limit, 'start'),
+    text: (path, limit) => text(path, limit, 'whole'),
+    head: (path, limit) => text(path, limit, 'start'),
+    bytes: (path, limit) => open(path, limit, 'whole'),
     names,
     stat: (path) => statOf(at(path)),
     realPath: (path) => realOf(at(path)),

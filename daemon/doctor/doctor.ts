@@ -1,4 +1,5 @@
 /** Doctor: all rules over the facts of a host, and what comes out as people and programs read it. Pure but for `examine`. */
+import { cardOf, isFunctionAddress } from '../pci/address.ts';
 import { idOf, isDisplay } from '../pci/device.ts';
 import { type Card, mainFunction } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
@@ -46,8 +47,22 @@ export function examine(root: string): HostFacts {
   return readHostFacts(createHostFiles(root));
 }
 
-/** What all rules say. With `only`: what concerns that domain, the devices it passes and the host. */
+/** All that is known, and what all rules say. `only` as in findingsOf. */
 export function reportOf(facts: HostFacts, only?: DomainFacts): Report {
+  return {
+    host: {
+      kernel: facts.kernel ?? null,
+      cpu: facts.cpu ?? null,
+      iommu: facts.inventory.iommu ?? null,
+      domains: facts.domains.map(({ name }) => name),
+    },
+    cards: Array.from(facts.inventory.cards.values(), (card) => cardReport(facts, card)),
+    findings: findingsOf(facts, only),
+  };
+}
+
+/** What all rules say, errors first. With `only`: what concerns that domain, the devices it passes and the host. */
+export function findingsOf(facts: HostFacts, only?: DomainFacts): readonly Finding[] {
   const own = new Set<string>(only?.hostdevs.map(({ address }) => address));
   const narrow =
     only === undefined
@@ -63,18 +78,17 @@ export function reportOf(facts: HostFacts, only?: DomainFacts): Report {
       id === 'claimed-twice' && only !== undefined
         ? rule.judge(facts).filter(({ subject }) => own.has(subject))
         : rule.judge(narrow);
-    return judged.map((one) => ({ rule: id, ...one }));
+    return judged
+      .filter(({ subject }) => only === undefined || concerns(only, subject))
+      .map((one) => ({ rule: id, ...one }));
   });
-  return {
-    host: {
-      kernel: facts.kernel ?? null,
-      cpu: facts.cpu ?? null,
-      iommu: facts.inventory.iommu ?? null,
-      domains: facts.domains.map(({ name }) => name),
-    },
-    cards: Array.from(facts.inventory.cards.values(), (card) => cardReport(facts, card)),
-    findings: findings.sort(byWeight),
-  };
+  return findings.sort(byWeight);
+}
+
+// Rules also speak of cards that the host keeps.
+function concerns(domain: DomainFacts, subject: Finding['subject']): boolean {
+  if (!isFunctionAddress(subject)) return true;
+  return domain.hostdevs.some(({ address }) => cardOf(address) === cardOf(subject));
 }
 
 /** The rules with their ids, for people who want to know what is looked at. */

@@ -8,7 +8,7 @@ import type { HostFiles, Unread } from './captured.ts';
 import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts';
 import { type DomainFacts, type HostdevFacts, readDomainFacts } from './domain-facts.ts';
 import { type HookFacts, readHookFacts } from './hook-facts.ts';
-import { readCapturedLive } from './live-facts.ts';
+import { type LiveFacts, readCapturedLive } from './live-facts.ts';
 import { type FileFacts, fileFacts, type QemuUser, readQemuUser } from './qemu-user.ts';
 import { type DisksInUse, readDisksInUse } from './system-disks.ts';
 
@@ -59,10 +59,39 @@ const qemuFolder = '/etc/libvirt/qemu';
 
 /** Reads the host behind `files`. Never throws: what cannot be read is in `unread` and `badDomains`. */
 export function readHostFacts(files: HostFiles): HostFacts {
-  const sys = files.path('/sys');
-  const plain = readInventory(sys);
+  const plain = readInventory(files.path('/sys'));
   const inventory = files.live ? plain : completed(files, plain);
   const { domains, badDomains } = readDomains(files);
+  const displays = Array.from(inventory.functions.values()).filter(isDisplay);
+  const captured = files.live ? undefined : readCapturedLive(files);
+  return {
+    ...readFacts(files, inventory, domains, displays, captured),
+    hooks: readHookFacts(files, captured?.hookLate),
+    log: logOf(files),
+    unread: files.unread,
+    badDomains,
+  };
+}
+
+/**
+ * Of a live host what matters for the start of one domain: its XML as the hook got it, its functions, an inventory that was
+ * just read. Neither hook nor log, nor what could not be read. Throws `invalid-argument` where the XML is no domain.
+ */
+export function readStartFacts(files: HostFiles, inventory: Inventory, xml: string): HostFacts {
+  const domains = [readDomainFacts(xml, false)];
+  const nothing = { hooks: undefined, log: [], unread: [], badDomains: [] };
+  return { ...readFacts(files, inventory, domains, [], undefined), ...nothing };
+}
+
+/** `displays`: of those the attributes are read whether a domain passes them or not. */
+function readFacts(
+  files: HostFiles,
+  inventory: Inventory,
+  domains: readonly DomainFacts[],
+  displays: readonly PciFunction[],
+  captured: LiveFacts | undefined,
+): Omit<HostFacts, 'hooks' | 'log' | 'unread' | 'badDomains'> {
+  const sys = files.path('/sys');
   const passed = domains.flatMap((domain) =>
     domain.hostdevs.map((hostdev) => ({
       domain,
@@ -71,14 +100,13 @@ export function readHostFacts(files: HostFiles): HostFacts {
     })),
   );
   const qemu = readQemuUser(files);
-  const captured = files.live ? undefined : readCapturedLive(files);
   const live = files.live || captured !== undefined;
   const modules = present(`${sys}/module`);
   const idle = readAttribute(`${sys}/module/vfio_pci/parameters/disable_idle_d3`);
   return {
     live,
     inventory,
-    devices: readDevices(sys, inventory, passed),
+    devices: readDevices(sys, displays, passed),
     driversKnown: live || Array.from(inventory.functions.values()).some((fn) => fn.driver),
     cmdline: files
       .text('/proc/cmdline', 65536)
@@ -94,24 +122,20 @@ export function readHostFacts(files: HostFiles): HostFacts {
     passed,
     qemu,
     files: captured?.files ?? filesOf(files, qemu, domains),
-    hooks: readHookFacts(files, captured?.hookLate),
-    log: logOf(files),
-    unread: files.unread,
-    badDomains,
   };
 }
 
 function readDevices(
   sys: string,
-  inventory: Inventory,
+  displays: readonly PciFunction[],
   passed: readonly Passed[],
 ): HostFacts['devices'] {
   // Only displays and the bridges above them are asked for their links.
-  const displays = Array.from(inventory.functions.values()).filter(isDisplay);
-  const linked = new Set(displays.flatMap((fn) => [fn.address, ...fn.ports]));
-  const lent = passed.flatMap(({ fn }) => fn?.address ?? []);
+  const lent = passed.flatMap(({ fn }) => fn ?? []);
+  const asked = [...displays, ...lent.filter(isDisplay)];
+  const linked = new Set(asked.flatMap((fn) => [fn.address, ...fn.ports]));
   return new Map(
-    Array.from(new Set([...linked, ...lent]), (address) => [
+    Array.from(new Set([...linked, ...lent.map((fn) => fn.address)]), (address) => [
       address,
       readDeviceFacts(sys, address, linked.has(address)),
     ]),
@@ -155,7 +179,7 @@ function kernelOf(files: HostFiles): string | undefined {
 
 // The CPU, or the maker of the host bridge, which is the same on every x86 with an IOMMU.
 function cpuOf(files: HostFiles, inventory: Inventory): HostFacts['cpu'] {
-  const text = files.text('/proc/cpuinfo', 16 * 1024 * 1024) ?? '';
+  const text = files.head('/proc/cpuinfo', 65_536) ?? '';
   const maker = /^vendor_id\s*:\s*(\S+)/m.exec(text)?.[1];
   if (maker === 'AuthenticAMD' || maker === 'HygonGenuine') return 'amd';
   if (maker === 'GenuineIntel') return 'intel';

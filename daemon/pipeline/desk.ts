@@ -26,7 +26,7 @@ import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
 import { kernelFindings, quarantineFindings } from './recovery.ts';
 import type { Change, ManagerView, Service } from './service.ts';
-import { type CardSources, cardView, planReturnView, planView } from './views.ts';
+import { type CardSources, cardView, planReturnView, startView } from './views.ts';
 
 export interface DeskParts {
   readonly host: Host;
@@ -256,13 +256,14 @@ export function createDesk(parts: DeskParts): Desk {
     },
     hook: (call) => guests.hook(call),
     async plan(domain, operation) {
-      const known = await parts.readDomain(await parts.fetchXml(domain, true));
+      const xml = await parts.fetchXml(domain, true);
+      const known = await parts.readDomain(xml);
       if (operation === 'return') {
         const own = leases.all().filter((lease) => lease.uuid === known.uuid);
         return planReturnView(known.name, own, config());
       }
       try {
-        return planView(known.name, guests.plan(known));
+        return startView(known.name, await guests.plan(known, xml));
       } catch (thrown) {
         const refusal = sentence(asRevivedError(thrown));
         return { domain: known.name, operation, refusal, notes: [], steps: [] };

@@ -12,7 +12,7 @@ import type { DomainBook, DomainNews, KnownDomain } from './domains.ts';
 import type { Handover } from './handover.ts';
 import type { Homecoming } from './homecoming.ts';
 import { anyDriver, type Lease, type LeaseBook, readHome } from './lease.ts';
-import { type PreparePlan, planPrepare } from './plan.ts';
+import { noteOf, planStart, type StartPlan } from './preflight.ts';
 import type { HookCall } from './service.ts';
 
 /** What a domain's XML says, as far as cards are concerned. */
@@ -40,8 +40,8 @@ export interface GuestParts {
 
 export interface Guests {
   hook(call: HookCall): Promise<void>;
-  /** The plan for a domain's start. Throws the refusal. */
-  plan(domain: DomainConfig): PreparePlan;
+  /** The plan for a domain's start, and what doctor says of it. Rejects with the refusal. */
+  plan(domain: DomainConfig, xml: string): Promise<StartPlan>;
   /** Everything that libvirt has, after each (re)connect. */
   onDomains(domains: readonly KnownDomain[]): void;
   onNews(news: DomainNews): void;
@@ -70,8 +70,8 @@ export function createGuests(parts: GuestParts): Guests {
     ended.catch(() => undefined); // its job and the log tell
   };
 
-  const plan = (domain: DomainConfig): PreparePlan =>
-    planPrepare({
+  const plan = (domain: DomainConfig, xml: string): Promise<StartPlan> =>
+    planStart(host, xml, () => ({
       domain: domain.name,
       uuid: domain.uuid,
       requested: domain.functions,
@@ -79,13 +79,16 @@ export function createGuests(parts: GuestParts): Guests {
       leases: leases.all(),
       config: config(),
       reviveMs: config().prepareReviveSeconds * 1000,
-    });
+    }));
 
   /** The one hook that blocks, with a bound. Waits for a return of the same card that still runs. */
-  const prepare = async (domain: DomainConfig): Promise<void> => {
+  const prepare = async (domain: DomainConfig, xml: string): Promise<void> => {
     if (config().unmanagedDomains.has(domain.name)) return;
-    const { cards: planned, notes } = plan(domain);
+    const { cards: planned, notes, findings } = await plan(domain, xml);
     for (const note of notes) host.log.info({ domain: domain.name }, note);
+    for (const finding of findings) {
+      if (finding.severity !== 'note') host.log.info({ domain: domain.name }, noteOf(finding));
+    }
     if (planned.length === 0) return;
     const cards = planned.map(({ card }) => card);
     starting.add(domain.uuid);
@@ -227,7 +230,7 @@ export function createGuests(parts: GuestParts): Guests {
       switch (call.operation) {
         case 'prepare':
           domains.setCards(domain.uuid, cardsOf(domain), domain.name);
-          return prepare(domain);
+          return prepare(domain, call.xml);
         case 'started':
         case 'reconnect':
           starting.delete(domain.uuid);

@@ -12,7 +12,8 @@ import { readResetFacts } from '../reset/rung.ts';
 import { idOfCard } from '../reset/verify.ts';
 import { readAttribute } from '../sysfs/read.ts';
 import { cardFromHome, type Lease } from './lease.ts';
-import { type PreparePlan, planReturn } from './plan.ts';
+import { planReturn } from './plan.ts';
+import { noteOf, type StartPlan } from './preflight.ts';
 import { describe } from './runner.ts';
 import type { CardState, CardView, JobView, PlanView, RungView } from './service.ts';
 import { stepTitle } from './step.ts';
@@ -70,13 +71,13 @@ export function cardView(address: CardAddress, sources: CardSources): CardView |
   };
 }
 
-/** A plan as people see it before it is done. */
-export function planView(domain: string, plan: PreparePlan): PlanView {
+/** The plan of a start as people see it before it is done, with what doctor says of it. */
+export function startView(domain: string, plan: StartPlan): PlanView {
   return {
     domain,
     operation: 'prepare',
     refusal: null,
-    notes: plan.notes,
+    notes: [...plan.notes, ...plan.findings.map(noteOf)],
     steps: plan.cards.flatMap(({ card, steps }) =>
       steps.map((step) => ({ name: stepTitle(step), card: card.address, ...describe(step) })),
     ),

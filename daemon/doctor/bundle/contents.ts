@@ -84,7 +84,7 @@ export function bundleContents(files: HostFiles, hostName: string | undefined): 
   for (const entry of sysEntries(files)) put(entry);
   putText('/proc/cmdline', files.text('/proc/cmdline', 65_536));
   putText('/proc/version', kernelOnly(files.text('/proc/version', 4096)));
-  putText('/proc/cpuinfo', cpuOnly(files.text('/proc/cpuinfo', 16 * megabyte)));
+  putText('/proc/cpuinfo', cpuOnly(files.head('/proc/cpuinfo', 65_536)));
   putText('/proc/iomem', holdersOnly(files.text('/proc/iomem', megabyte)));
   for (const { name, text } of domains) {
     // The file's name is the domain's, and says nothing to doctor but which one starts by itself.

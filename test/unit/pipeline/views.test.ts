@@ -11,7 +11,7 @@ import {
   type CardSources,
   cardView,
   planReturnView,
-  planView,
+  startView,
 } from '../../../daemon/pipeline/views.ts';
 import { SimKernel } from '../../sim/kernel.ts';
 import { machine } from '../../sim/machine.ts';
@@ -237,19 +237,20 @@ describe('views', () => {
   test('a plan shows steps, cards, what is done and what undoes it', () => {
     const inventory = readInventory(kernel.sys);
     const requested = inventory.cards.get(polaris)?.functions.map((fn) => fn.address) ?? [];
-    const { steps, ...rest } = planView(
-      'win10',
-      planPrepare({
-        domain: 'win10',
-        uuid: 'u',
-        requested: requested.slice(0, 1),
-        inventory,
-        leases: [],
-        config: defaultConfig,
-        reviveMs: 1,
-      }),
-    );
-    assert.equal(rest.notes.length, 1);
+    const plan = planPrepare({
+      domain: 'win10',
+      uuid: 'u',
+      requested: requested.slice(0, 1),
+      inventory,
+      leases: [],
+      config: defaultConfig,
+      reviveMs: 1,
+    });
+    const message = { en: 'It draws.', ja: '-' };
+    const finding = { rule: 'boot-vga', severity: 'warning', subject: 'host', message } as const;
+    const findings = [{ ...finding, fix: null }];
+    const { steps, ...rest } = startView('win10', { ...plan, findings });
+    assert.deepEqual(rest.notes.slice(1), ['[boot-vga, warning] It draws.']);
     assert.deepEqual(rest, { ...rest, domain: 'win10', operation: 'prepare', refusal: null });
     for (const step of steps) {
       assert.ok(step.name.includes(polaris));
