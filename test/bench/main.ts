@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { measureDoctor } from './doctor.ts';
+import { measureExplain } from './explain.ts';
 import { type Figure, type FigureName, json, table } from './figure.ts';
 import { measureManagedHook, measureUnmanagedHook } from './hooks.ts';
 import { measureInventory } from './inventory.ts';
@@ -32,6 +33,7 @@ const groups: readonly Group[] = [
   },
   { names: ['inventory-64'], measure: measureInventory },
   { names: ['doctor-64'], measure: measureDoctor },
+  { names: ['explain', 'explain-rss'], measure: measureExplain },
 ];
 
 /** Processes that ran or wanted to run in the last minute. */

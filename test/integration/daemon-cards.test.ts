@@ -122,7 +122,10 @@ test(
     );
     const bridge = await guest('win11', ['0000:00:04.0']).hook('prepare');
     assert.equal(bridge.code, 1);
-    assert.match(bridge.err, /^revived: Domain "win11" passes 0000:00:04\.0: a bridge that other devices hang on/);
+    assert.match(
+      bridge.err,
+      /^revived: Domain "win11" passes 0000:00:04\.0: a bridge that other devices hang on/,
+    );
     const shared = await guest('win11', ['0000:00:1f.3']).hook('prepare');
     assert.equal(shared.code, 1);
     // The host's disks share slot and group with it: they do not go along, as a card's audio function does.
