@@ -52,8 +52,8 @@ const vendors = new Map<string | undefined, PassedGpu['vendor']>([
 ]);
 
 /**
- * The graphics cards that a domain passes; undefined where the host's devices are unknown and the domain passes two
- * functions of one plug-in slot, as graphics cards have them.
+ * The graphics cards that a domain passes; undefined where the host's devices are unknown and the domain passes function 0
+ * of a plug-in slot, as graphics cards have it.
  */
 export function passedGpus(
   facts: HostFacts,
@@ -69,10 +69,7 @@ export function passedGpus(
   return known.length > 0 || complete || !looksLikeGpu(domain) ? known : undefined;
 }
 
+// A function 0 in a slot: a graphics card may have lost its sound on the way into the domain.
 function looksLikeGpu(domain: DomainFacts): boolean {
-  const has = new Set<string>(domain.hostdevs.map(({ address }) => address));
-  return domain.hostdevs.some(
-    ({ address }) =>
-      address.endsWith('.0') && !/^0+:00:/.test(address) && has.has(`${address.slice(0, -1)}1`),
-  );
+  return domain.hostdevs.some(({ address }) => address.endsWith('.0') && !/^0+:00:/.test(address));
 }

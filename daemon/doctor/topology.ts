@@ -1,6 +1,6 @@
 /** Places on the PCI tree, as the rules need them. A captured listing may have lost the tree: then buses and classes must do. Pure. */
-import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
-import { isBridge, isDisplay, type PciFunction } from '../pci/device.ts';
+import { type CardAddress, cardOf, type FunctionAddress, functionNumber } from '../pci/address.ts';
+import { idOf, isBridge, isDisplay, type PciFunction } from '../pci/device.ts';
 import type { Card } from '../pci/inventory.ts';
 import { familyOf } from '../pci/quirks.ts';
 import type { HostFacts, Passed } from './host-facts.ts';
@@ -8,6 +8,27 @@ import type { HostFacts, Passed } from './host-facts.ts';
 /** `BB` of an address, with its segment: `0000:0b`. */
 function busOf(address: FunctionAddress): string {
   return address.slice(0, -5);
+}
+
+// The smallest real machine has more functions than this, and a host bridge.
+const fewestFunctions = 16;
+
+/** True where all functions of the host are known; an excerpt of a listing proves nothing by what it leaves out. */
+export function isWhole({ live, inventory }: HostFacts): boolean {
+  if (live) return true;
+  const all = Array.from(inventory.functions.values());
+  return all.length >= fewestFunctions && all.some((fn) => fn.classCode?.startsWith('0600'));
+}
+
+/**
+ * True for a virtual function of SR-IOV. A listing does not say so: of displays a further function with the ids of function 0
+ * is one, since no card has two equal displays in one slot.
+ */
+export function isVirtual(facts: HostFacts, fn: PciFunction): boolean {
+  if (fn.virtual) return true;
+  if (!isDisplay(fn) || functionNumber(fn.address) === 0) return false;
+  const first = facts.inventory.cards.get(cardOf(fn.address))?.functions[0];
+  return first !== undefined && first !== fn && idOf(first) === idOf(fn);
 }
 
 /** True on a root bus, where functions of one slot are devices of their own. */
@@ -52,16 +73,16 @@ export function companionsOf(
   );
 }
 
-// Bridges and their ports, memory, IOMMU, AMD's placeholders: no driver of theirs bars a group (vfio_group_viable:
-// unbound, pcieport and stubs are fine).
-const idle = /^(0500|0580|0600|0604|0806|1300)/;
+// Host bridges, memory, IOMMU, AMD's placeholders: they seldom have a driver, and without one they do not bar a group
+// (drivers/iommu/iommu.c iommu_device_use_default_domain; before 6.0 vfio_dev_viable).
+const idle = /^(0500|0580|0600|0806|1300)/;
 const harmlessDrivers = new Set(['vfio-pci', 'pci-stub', 'pcieport']);
 
 /** True where a function in the same group does not bar the group from being passed. */
 function isHarmless(facts: HostFacts, fn: PciFunction): boolean {
-  if (isBridge(fn) || idle.test(fn.classCode ?? '')) return true;
+  if (isBridge(fn)) return true;
   if (fn.driver !== undefined) return harmlessDrivers.has(fn.driver);
-  return facts.driversKnown;
+  return facts.driversKnown || idle.test(fn.classCode ?? '');
 }
 
 /** Members of the groups of `own` that are not in `own`, and that bar the group. */

@@ -5,7 +5,7 @@ import { familyOf } from '../../pci/quirks.ts';
 import type { Rule } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
 import { labels, listed } from '../label.ts';
-import { isSoc } from '../topology.ts';
+import { isSoc, isVirtual } from '../topology.ts';
 
 // The switches inside of AMD's cards have ACS: 1002:1478/1479, 1022:1470/1471 (facts/kernel.md 8).
 const cardSwitches = new Set(['1002:1478', '1002:1479', '1022:1470', '1022:1471']);
@@ -41,12 +41,14 @@ export const acsOverride: Rule = {
     const alsoJa = passed.size === 0 ? '' : `(ゲストに渡すもの ${lent} も含めて)`;
     return Array.from(facts.inventory.cards.values()).flatMap((card) => {
       const main = card.functions[0];
-      const split = new Set(card.functions.map((fn) => fn.group)).size > 1;
+      // Each virtual function has a group of its own, by the isolation that SR-IOV brings.
+      const own = card.functions.filter((fn) => !isVirtual(facts, fn));
+      const split = new Set(own.map((fn) => fn.group)).size > 1;
       if (main === undefined || !split || !cannotSplit(facts, card)) return [];
-      const own = card.functions.some((fn) => passed.has(fn.address));
+      const given = card.functions.some((fn) => passed.has(fn.address));
       return [
         {
-          severity: own ? 'warning' : 'note',
+          severity: given ? 'warning' : 'note',
           subject: main.address,
           message: {
             en: `${labels(card.functions)} are in different IOMMU groups, although this hardware cannot isolate them. That is a sign of a kernel with an ACS override (pcie_acs_override=): the groups${also} then say nothing about what can reach what. Pass the whole card to one guest, and use the override only for guests that you trust.`,

@@ -3,7 +3,7 @@ import { isDisplay, type PciFunction } from '../../pci/device.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
 import { label, quoted } from '../label.ts';
-import { passedFunctions } from '../topology.ts';
+import { isVirtual, passedFunctions } from '../topology.ts';
 
 export const bootVga: Rule = {
   id: 'boot-vga',
@@ -11,9 +11,11 @@ export const bootVga: Rule = {
   why: 'The console and the firmware picture sit on it, and its ROM is not what the card came with.',
   reference: 'drivers/pci/vgaarb.c; Documentation/ABI/testing/sysfs-bus-pci',
   judge(facts) {
-    const displays = Array.from(facts.inventory.functions.values()).filter(isDisplay);
+    const displays = Array.from(facts.inventory.functions.values()).filter(
+      (one) => isDisplay(one) && !isVirtual(facts, one),
+    );
     return passedFunctions(facts).flatMap(({ fn, domains }): readonly Judgement[] => {
-      if (!isDisplay(fn)) return [];
+      if (!isDisplay(fn) || isVirtual(facts, fn)) return [];
       const boots = facts.devices.get(fn.address)?.bootVga;
       const others = displays.filter((one) => one !== fn);
       if (boots === false || (boots === undefined && !isAlone(facts, others))) return [];
@@ -35,7 +37,7 @@ export const bootVga: Rule = {
   },
 };
 
-// Unknown and alone: a full listing with one display (an excerpt proves nothing about the others).
+// Unknown and alone: a listing of the root bus with one display (an excerpt proves nothing about the others).
 function isAlone(facts: HostFacts, others: readonly PciFunction[]): boolean {
   const root = Array.from(facts.inventory.functions.keys()).some((at) => /^0+:00:/.test(at));
   return root && others.length === 0;

@@ -2,7 +2,7 @@
 import { deviceSpecificOf, familyOf, hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, quoted } from '../label.ts';
-import { passedFunctions } from '../topology.ts';
+import { isVirtual, passedFunctions } from '../topology.ts';
 
 export const busResetHazard: Rule = {
   id: 'bus-reset-hazard',
@@ -14,7 +14,7 @@ export const busResetHazard: Rule = {
       const family = familyOf(fn);
       const hazard = hazardOf(fn, 'bus-reset');
       // Of USB controllers usb-reset-hazard says it; a bridge is no device to pass.
-      if (family === undefined || hazard === undefined) return [];
+      if (family === undefined || hazard === undefined || isVirtual(facts, fn)) return [];
       if (family.kind === 'usb' || family.kind === 'switch') return [];
       const name = quoted(...domains);
       const { some, avoidedSince } = hazard;

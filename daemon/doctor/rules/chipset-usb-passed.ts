@@ -21,7 +21,8 @@ export const chipsetUsbPassed: Rule = {
       const name = quoted(passed.domain.name);
       return [
         {
-          severity: 'warning',
+          // Older chipsets have several: the host keeps the ports of the others.
+          severity: keepsAnother(facts, passed) ? 'note' : 'warning',
           subject: address,
           message: {
             en: `Domain ${name} passes ${address}, the USB controller of the chipset. Keyboard, mouse, Bluetooth and card readers of the host go with it, and come back only when the guest ends. Pass single USB devices, or a USB card in a slot of its own.`,
@@ -39,6 +40,14 @@ function isChipsetUsb(facts: HostFacts, { hostdev, fn }: Passed): boolean {
   // Without a listing: on Intel's boards 00:14.0 is the xHCI, 00:1a.0 and 00:1d.0 were the EHCIs.
   if (fn?.classCode === undefined) return facts.cpu !== 'amd' && address === '0000:00:14.0';
   if (!isUsbController(fn)) return false;
-  if (/^0+:00:/.test(address)) return true;
+  // Device 13 is the one of the processor's Thunderbolt ports.
+  if (/^0+:00:/.test(address)) return !/^0+:00:0d\./.test(address);
   return fn.vendor === '1022' && /^43/.test(fn.device ?? '');
+}
+
+function keepsAnother(facts: HostFacts, { domain }: Passed): boolean {
+  const lent = new Set<string>(domain.hostdevs.map(({ address }) => address));
+  return Array.from(facts.inventory.functions.values()).some(
+    (fn) => isUsbController(fn) && /^0+:00:(?!0d\.)/.test(fn.address) && !lent.has(fn.address),
+  );
 }

@@ -2,7 +2,7 @@
 import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label } from '../label.ts';
-import { passedFunctions } from '../topology.ts';
+import { isVirtual, passedFunctions } from '../topology.ts';
 
 export const d3coldHazard: Rule = {
   id: 'd3cold-hazard',
@@ -11,7 +11,8 @@ export const d3coldHazard: Rule = {
   reference: 'drivers/vfio/pci/vfio_pci_core.c disable_idle_d3; facts/kernel.md 6, rung 6',
   judge(facts) {
     return passedFunctions(facts).flatMap(({ fn }): readonly Judgement[] => {
-      if (hazardOf(fn, 'd3cold') === undefined || facts.idleD3Disabled === true) return [];
+      if (hazardOf(fn, 'd3cold') === undefined || isVirtual(facts, fn)) return [];
+      if (facts.idleD3Disabled === true) return [];
       if (facts.devices.get(fn.address)?.d3coldAllowed === false) return [];
       return [
         {

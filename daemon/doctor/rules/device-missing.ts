@@ -2,6 +2,7 @@
 import type { Rule } from '../finding.ts';
 import { listed, quoted } from '../label.ts';
 import { removeHostdev } from '../removal.ts';
+import { isWhole } from '../topology.ts';
 
 export const deviceMissing: Rule = {
   id: 'device-missing',
@@ -11,8 +12,7 @@ export const deviceMissing: Rule = {
   judge(facts) {
     const { functions } = facts.inventory;
     if (functions.size === 0) return [];
-    // Every host has something on bus 0; a listing without it is an excerpt.
-    const whole = Array.from(functions.keys()).some((address) => /^0+:00:/.test(address));
+    const whole = isWhole(facts);
     return facts.passed.flatMap(({ domain, hostdev, fn }) => {
       if (fn !== undefined) return [];
       const slot = hostdev.address.slice(0, -2);

@@ -2,7 +2,7 @@
 import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, quoted } from '../label.ts';
-import { passedFunctions } from '../topology.ts';
+import { isVirtual, passedFunctions } from '../topology.ts';
 
 export const flrHazard: Rule = {
   id: 'flr-hazard',
@@ -12,7 +12,7 @@ export const flrHazard: Rule = {
   judge(facts) {
     return passedFunctions(facts).flatMap(({ fn, domains }): readonly Judgement[] => {
       const hazard = hazardOf(fn, 'flr');
-      if (hazard === undefined) return [];
+      if (hazard === undefined || isVirtual(facts, fn)) return [];
       const methods = facts.devices.get(fn.address)?.resetMethods;
       const unused = methods !== undefined && !methods.includes('flr');
       // This kernel says itself when it would use FLR; of another one the data says since when it does not.

@@ -2,7 +2,7 @@
 import { isDisplay, type PciFunction } from '../../pci/device.ts';
 import type { DomainEdit, Judgement, Rule } from '../finding.ts';
 import { label, labels, quoted } from '../label.ts';
-import { companionsOf, isSoc, type PassedCard, passedCards } from '../topology.ts';
+import { companionsOf, isSoc, isVirtual, type PassedCard, passedCards } from '../topology.ts';
 
 export const functionLeftBehind: Rule = {
   id: 'function-left-behind',
@@ -19,10 +19,15 @@ export const functionLeftBehind: Rule = {
       );
       const needed = [...companionsOf(facts, card, requested), ...twins];
       const left = card.functions.filter(
-        (fn) => needed.includes(fn) && !requested.has(fn.address) && fn.driver !== 'vfio-pci',
+        (fn) =>
+          needed.includes(fn) &&
+          !requested.has(fn.address) &&
+          fn.driver !== 'vfio-pci' &&
+          !isVirtual(facts, fn),
       );
       const main = asked.find(isDisplay) ?? asked[0];
-      if (main === undefined || left.length === 0) return [];
+      // A virtual function goes alone: its physical one stays with the host.
+      if (main === undefined || left.length === 0 || isVirtual(facts, main)) return [];
       return [
         {
           severity: isSoc(facts, card) && twins.length === 0 ? 'note' : 'warning',

@@ -5,7 +5,6 @@ import type { DomainFacts, HostdevFacts } from '../domain-facts.ts';
 import type { Fix, Judgement, Rule } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
 import { listed, quoted } from '../label.ts';
-import { isSoc } from '../topology.ts';
 
 export const functionsSplit: Rule = {
   id: 'functions-split',
@@ -41,7 +40,7 @@ export const functionsSplit: Rule = {
   },
 };
 
-// On a root bus and in SoC slots functions are devices of their own.
+// On a root bus and in SoC slots functions are devices of their own, and so are those of network and disk controllers.
 function separateDevices(
   facts: HostFacts,
   address: CardAddress,
@@ -50,7 +49,7 @@ function separateDevices(
   if (/^0+:00:/.test(address)) return true;
   const card = facts.inventory.cards.get(address);
   if (card === undefined) return list.every((one) => functionNumber(one.address) > 0);
-  return isSoc(facts, card) && !card.functions.some(isDisplay);
+  return !card.functions.some(isDisplay);
 }
 
 // All to the place of the one that is function 0 on the host.

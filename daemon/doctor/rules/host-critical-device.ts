@@ -6,6 +6,7 @@ import type { HostFacts, Passed } from '../host-facts.ts';
 import { quoted } from '../label.ts';
 import type { Message } from '../message.ts';
 import { removeHostdev } from '../removal.ts';
+import { isWhole } from '../topology.ts';
 
 interface Critical {
   readonly severity: Severity;
@@ -113,7 +114,9 @@ function byPlace(facts: HostFacts, address: FunctionAddress): Critical | undefin
   return address === '0000:00:00.0' ? { severity: 'error', what: bridge } : undefined;
 }
 
+// Where a live host's disks are known, or where a listing may leave some out, nothing follows from what is not there.
 function isOnlyStorage(facts: HostFacts): boolean {
+  if (facts.disks.system.length > 0 || !isWhole(facts)) return false;
   const passed = new Set(facts.passed.map(({ hostdev }) => hostdev.address));
   const all = Array.from(facts.inventory.functions.values()).filter(
     (fn) => fn.classCode?.startsWith('01') === true,

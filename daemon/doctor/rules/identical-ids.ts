@@ -2,7 +2,7 @@
 import { idOf, isDisplay } from '../../pci/device.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, labels } from '../label.ts';
-import { passedFunctions } from '../topology.ts';
+import { isVirtual, passedFunctions } from '../topology.ts';
 
 export const identicalIds: Rule = {
   id: 'identical-ids',
@@ -18,9 +18,9 @@ export const identicalIds: Rule = {
     return passed.flatMap(({ fn }): readonly Judgement[] => {
       if (fn.vendor === undefined || fn.device === undefined) return [];
       const byId = boundById.has(idOf(fn));
-      if (!isDisplay(fn) && !byId) return [];
+      if ((!isDisplay(fn) && !byId) || isVirtual(facts, fn)) return [];
       const twins = Array.from(facts.inventory.functions.values()).filter(
-        (one) => one.vendor === fn.vendor && one.device === fn.device && one !== fn,
+        (one) => idOf(one) === idOf(fn) && one !== fn && !isVirtual(facts, one),
       );
       const kept = twins.filter((one) => !lent.has(one.address));
       if (twins.length === 0) return [];

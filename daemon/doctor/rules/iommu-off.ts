@@ -1,7 +1,7 @@
 /** Without an IOMMU the kernel lends no device to anybody. */
 import type { Rule } from '../finding.ts';
 
-const off = new Set(['iommu=off', 'amd_iommu=off', 'intel_iommu=off', 'iommu=soft']);
+const off = new Set(['iommu=off', 'iommu=soft']);
 
 export const iommuOff: Rule = {
   id: 'iommu-off',
@@ -9,7 +9,11 @@ export const iommuOff: Rule = {
   why: 'vfio-pci needs an IOMMU group for every device that it lends.',
   reference: 'Documentation/driver-api/vfio.rst; Documentation/admin-guide/kernel-parameters.txt',
   judge({ inventory, cmdline, cpu }) {
-    const word = cmdline?.find((one) => off.has(one));
+    // The switch of the other vendor does nothing.
+    const vendors = cpu === undefined ? ['amd', 'intel'] : [cpu];
+    const word = cmdline?.find(
+      (one) => off.has(one) || vendors.some((name) => one === `${name}_iommu=off`),
+    );
     if (inventory.iommu === true) return [];
     if (inventory.iommu === undefined) {
       if (word === undefined) return [];

@@ -1,9 +1,10 @@
 /** A link that runs narrower than both of its ends can, or a graphics card behind a conventional PCI bridge. */
-import { idOf, isDisplay, type PciFunction } from '../../pci/device.ts';
+import { idOf, isBridge, isDisplay, type PciFunction } from '../../pci/device.ts';
 import type { Link } from '../device-facts.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import type { HostFacts } from '../host-facts.ts';
 import { label } from '../label.ts';
+import { onRootBus } from '../topology.ts';
 
 // Bridges from PCI Express to conventional PCI, and Intel's old PCI bridge (pci.ids).
 const conventional = new Set([
@@ -30,15 +31,26 @@ export const linkDegraded: Rule = {
     return Array.from(facts.inventory.functions.values())
       .filter(isDisplay)
       .flatMap((fn): readonly Judgement[] => {
-        const bridge = fn.ports
-          .map((address) => facts.inventory.functions.get(address))
-          .find((port) => port !== undefined && conventional.has(idOf(port)));
+        const bridge = bridgesAbove(facts, fn).find((port) => conventional.has(idOf(port)));
         if (bridge !== undefined) return [behindBridge(fn, bridge)];
         const narrow = narrowLink(facts, fn);
         return narrow === undefined ? [] : [narrowed(fn, narrow)];
       });
   },
 };
+
+// In a listing without the tree: the bus after that of a bridge which is alone on its own is the one behind it, since buses
+// are numbered in the order in which they are found (drivers/pci/probe.c pci_scan_bridge_extend).
+function bridgesAbove(facts: HostFacts, fn: PciFunction): readonly PciFunction[] {
+  const all = facts.inventory.functions;
+  if (fn.ports.length > 0 || onRootBus(facts, fn)) {
+    return fn.ports.flatMap((address) => all.get(address) ?? []);
+  }
+  const [segment, bus] = [fn.address.slice(0, -8), Number.parseInt(fn.address.slice(-7, -5), 16)];
+  const before = `${segment}:${(bus - 1).toString(16).padStart(2, '0')}:`;
+  const there = Array.from(all.values()).filter((one) => one.address.startsWith(before));
+  return there.length === 1 && bus > 1 ? there.filter(isBridge) : [];
+}
 
 function behindBridge(fn: PciFunction, bridge: PciFunction): Judgement {
   return {

@@ -3,7 +3,7 @@ import { isDisplay } from '../../pci/device.ts';
 import { hazardOf } from '../../pci/quirks.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import { label, quoted } from '../label.ts';
-import { onRootBus, passedFunctions } from '../topology.ts';
+import { isVirtual, onRootBus, passedFunctions } from '../topology.ts';
 
 export const noReset: Rule = {
   id: 'no-reset',
@@ -14,7 +14,8 @@ export const noReset: Rule = {
     return passedFunctions(facts).flatMap(({ fn, domains }): readonly Judgement[] => {
       const methods = facts.devices.get(fn.address)?.resetMethods;
       const none = methods?.length === 0 && onRootBus(facts, fn);
-      const family = isDisplay(fn) && hazardOf(fn, 'no-reset') !== undefined;
+      const family =
+        isDisplay(fn) && !isVirtual(facts, fn) && hazardOf(fn, 'no-reset') !== undefined;
       if (!none && !(family && methods?.some((one) => one !== 'pm' && one !== 'bus') !== true)) {
         return [];
       }

@@ -1,76 +1,8 @@
 /** Rules about devices, red and green. */
 import { fn } from '../inventory-of.ts';
-import {
-  both,
-  type Case,
-  gpu,
-  link,
-  nvidia,
-  passes,
-  polaris,
-  ports,
-  root,
-  usb,
-} from './rule-case.ts';
+import { both, type Case, gpu, nvidia, passes, polaris, ports, sriov, usb } from './rule-case.ts';
 
 export const devicesCases = {
-  'host-critical-device': {
-    red: [
-      [{ domains: passes('00:1f.0') }, 'error', '0000:00:1f.0', /ISA/],
-      [
-        {
-          functions: [{ at: '0000:00:14.3', id: '1022:790e', class: '060100' }],
-          domains: passes('00:14.3'),
-        },
-        'error',
-        '0000:00:14.3',
-      ],
-      [{ domains: passes('00:14.3'), cpu: 'amd' }, 'error', '0000:00:14.3'],
-      [{ functions: [root], domains: passes('00:03.1') }, 'error', '0000:00:03.1', /bridge/],
-      [
-        {
-          functions: [
-            { at: '0000:04:00.0', class: '010802', ports },
-            { at: '0000:05:00.0', class: '010601', ports },
-          ],
-          domains: passes('04:00.0'),
-          disks: { system: [fn('0000:04:00.0')], mounted: [] },
-        },
-        'error',
-        '0000:04:00.0',
-        /runs from/,
-      ],
-      [
-        {
-          functions: [{ at: '0000:04:00.0', class: '010802', ports }],
-          domains: passes('04:00.0'),
-          disks: { system: [fn('0000:05:00.0')], mounted: [fn('0000:04:00.0')] },
-        },
-        'warning',
-        '0000:04:00.0',
-        /unmount it first/,
-      ],
-      [
-        { functions: [{ at: '0000:04:00.0', class: '010802', ports }], domains: passes('04:00.0') },
-        'warning',
-        '0000:04:00.0',
-        /only disk/,
-      ],
-    ],
-    green: [
-      // Intel's Wi-Fi is where AMD has its ISA bridge.
-      { functions: [{ at: '0000:00:14.3', class: '028000' }], domains: passes('00:14.3') },
-      { domains: passes('00:14.3') },
-      {
-        functions: [
-          { at: '0000:04:00.0', class: '010802', ports },
-          { at: '0000:05:00.0', class: '010601', ports },
-        ],
-        domains: passes('04:00.0'),
-        disks: { system: [fn('0000:05:00.0')], mounted: [] },
-      },
-    ],
-  },
   'chipset-usb-passed': {
     red: [
       [{ domains: passes('00:14.0') }, 'warning', '0000:00:14.0'],
@@ -84,9 +16,19 @@ export const devicesCases = {
         'warning',
         '0000:02:00.0',
       ],
+      // The host keeps the ports of the other one.
+      [
+        {
+          functions: [usb('0000:00:1a.0', '8086:1e2d'), usb('0000:00:1d.0', '8086:1e26')],
+          domains: passes('00:1d.0'),
+        },
+        'note',
+        '0000:00:1d.0',
+      ],
     ],
     green: [
       { functions: [usb('0000:0d:00.3', '1022:149c')], domains: passes('0d:00.3') },
+      { functions: [usb('0000:00:0d.0', '8086:9a13')], domains: passes('00:0d.0') }, // Thunderbolt
       { domains: passes('00:14.0'), cpu: 'amd' },
     ],
   },
@@ -176,6 +118,7 @@ export const devicesCases = {
       ],
     ],
     green: [
+      { functions: sriov('1002:164e'), domains: passes('0b:00.4') },
       // Behind a port VFIO can reset the bus.
       {
         functions: nvidia,
@@ -251,6 +194,7 @@ export const devicesCases = {
       ],
     ],
     green: [
+      { functions: sriov('1002:74a1'), domains: passes('0b:00.4') },
       { functions: nvidia, domains: passes(...both) },
       { functions: polaris },
       { functions: gpu('1002:67b1'), domains: passes(...both) },
@@ -299,6 +243,7 @@ export const devicesCases = {
       ],
     ],
     green: [
+      { functions: sriov('1002:74a1'), domains: passes('0b:00.4') },
       { functions: nvidia, domains: passes(...both) },
       {
         ...{ functions: gpu('10de:2b85'), domains: passes(...both) },
@@ -346,39 +291,6 @@ export const devicesCases = {
         devices: { '0000:0b:00.0': { d3coldAllowed: false } },
       },
       { functions: nvidia, domains: passes(...both) },
-    ],
-  },
-  'link-degraded': {
-    red: [
-      [
-        {
-          functions: nvidia,
-          devices: { '0000:0b:00.0': link(4, 16), '0000:00:03.1': link(4, 16) },
-        },
-        'warning',
-        '0000:0b:00.0',
-        /4 of 16/,
-      ],
-      [
-        {
-          functions: [
-            { at: '0000:04:00.0', id: '1b21:1080', class: '060401' },
-            { at: '0000:05:00.0', class: '030000', ports: ['0000:04:00.0'] },
-          ],
-        },
-        'warning',
-        '0000:05:00.0',
-        /conventional/,
-      ],
-    ],
-    green: [
-      // The slot has no more; a slow link is an idle one.
-      { functions: nvidia, devices: { '0000:0b:00.0': link(4, 16), '0000:00:03.1': link(4, 4) } },
-      {
-        functions: nvidia,
-        devices: { '0000:0b:00.0': link(16, 16), '0000:00:03.1': link(16, 16) },
-      },
-      { functions: nvidia },
     ],
   },
   'kernel-suspect': {

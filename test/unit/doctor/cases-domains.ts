@@ -6,6 +6,7 @@ import {
   nvidia,
   passes,
   polaris,
+  ports,
   qemu,
   rom,
   usb,
@@ -19,6 +20,7 @@ export const domainsCases = {
       [{ functions: nvidia, domains: windows() }, 'warning', 'domain:vm'],
       [{ functions: gpu('10de:2482'), domains: windows() }, 'note', 'domain:vm'],
       [{ domains: windows() }, 'note', 'domain:vm', /If it passes/],
+      [{ domains: windows({ hostdevs: ['0b:00.0'] }) }, 'note', 'domain:vm', /If it passes/],
       [
         {
           functions: polaris,
@@ -111,6 +113,15 @@ export const domainsCases = {
         '0000:0b:00.0',
       ],
       [{ domains: passes('00:1f.0 guest=5:0.0', '00:1f.3 guest=6:0.0') }, 'note', '0000:00:1f.0'],
+      // The ports of a network card are devices of their own.
+      [
+        {
+          functions: ['0', '1'].map((n) => ({ at: `0000:0c:00.${n}`, class: '020000', ports })),
+          domains: passes('0c:00.0 guest=5:0.0', '0c:00.1 guest=6:0.0'),
+        },
+        'note',
+        '0000:0c:00.0',
+      ],
     ],
     green: [
       { domains: passes('0b:00.0 guest=5:0.0 multi', '0b:00.1 guest=5:0.1') },

@@ -16,6 +16,11 @@ export function gpu(
   const audio = { id: `${id.slice(0, 4)}:aaf0`, class: '040300', group, ports };
   return [root, { at: '0000:0b:00.0', ...one }, { at: '0000:0b:00.1', ...audio }];
 }
+/** A physical function and a virtual one beside it, as a listing shows them. */
+export const sriov = (id: string): readonly FunctionText[] =>
+  ['0', '4'].map((number) => ({
+    ...{ at: `0000:0b:00.${number}`, id, class: '030200', group: `9${number}`, ports },
+  }));
 export const nvidia = gpu('10de:1b80');
 export const polaris = gpu('1002:67df');
 export const both = ['0b:00.0', '0b:00.1'];
