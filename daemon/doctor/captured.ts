@@ -68,11 +68,12 @@ export function createHostFiles(root: string, live?: LiveHost): HostFiles {
     return live !== undefined && isMoved(top) ? `${live.paths[top]}${rest}` : join(real, path);
   };
 
+  const isInside = (target: string) => live !== undefined || target.startsWith(`${real}/`);
+
   function open(path: string, limit: number, from: Part): Buffer | undefined {
     const target = realOf(at(path), (errno) => complain(path, errno));
     if (target === undefined) return undefined;
-    const inside = live !== undefined || target.startsWith(`${real}/`);
-    if (!inside) return complain(path, 'outside');
+    if (!isInside(target)) return complain(path, 'outside');
     const stats = statOf(target);
     if (stats?.isFile() !== true) return complain(path, 'not-a-file');
     if (from === 'whole' && stats.size > limit) return complain(path, 'too-large');
@@ -100,7 +101,8 @@ export function createHostFiles(root: string, live?: LiveHost): HostFiles {
 
   function names(path: string): readonly string[] | undefined {
     try {
-      return readdirSync(at(path)).sort();
+      const target = realpathSync.native(at(path));
+      return isInside(target) ? readdirSync(target).sort() : complain(path, 'outside');
     } catch (error) {
       return complain(path, errnoOf(error));
     }

@@ -1,4 +1,5 @@
 /** Who QEMU runs as (qemu.conf), and whether that user can read a file: firmware and ROMs that it cannot see do not exist for it. */
+import { spawnSync } from 'node:child_process';
 import { dirname } from 'node:path';
 import type { HostFiles } from './captured.ts';
 
@@ -19,6 +20,7 @@ export interface FileFacts {
 }
 
 const maxBytes = 1024 * 1024;
+const lsMs = 2000;
 // What distributions build in: Debian, Ubuntu, Arch; Fedora, openSUSE, Gentoo.
 const usualUsers = ['libvirt-qemu', 'qemu'];
 
@@ -62,10 +64,21 @@ export function fileFacts(files: HostFiles, qemu: QemuUser | undefined, path: st
   if (ids.uid === 0) return { exists: true, readable: true };
   for (let folder = dirname(path); ; folder = dirname(folder)) {
     const at = files.stat(folder);
-    if (at !== undefined && !allowed(at, ids, 1)) return { exists: true, readable: false };
+    if (at !== undefined && !allowed(at, ids, 1)) {
+      return { exists: true, readable: hasAcl(files.path(folder)) ? undefined : false };
+    }
     if (folder === '/') break;
   }
-  return { exists: true, readable: allowed(stats, ids, 4) };
+  if (allowed(stats, ids, 4)) return { exists: true, readable: true };
+  return { exists: true, readable: hasAcl(files.path(path)) ? undefined : false };
+}
+
+// virt-manager gives QEMU's user a way into home folders by an access list, of which the mode says nothing. ls(1) shows a `+`.
+function hasAcl(path: string): boolean {
+  const { status, stdout } = spawnSync('/bin/ls', ['-ldn', '--', path], {
+    ...{ encoding: 'latin1', timeout: lsMs, stdio: ['ignore', 'pipe', 'ignore'] },
+  });
+  return status !== 0 || stdout.charAt(10) === '+';
 }
 
 function allowed(

@@ -19,16 +19,18 @@ import { basename } from 'node:path';
 const page = Buffer.alloc(4096);
 
 const blocking = /\/(driver_override|uevent|config)$/;
+// No attribute is a link; in a captured tree one could lead to any file of the host that judges it.
+const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | constants.O_NOFOLLOW;
 
 /**
  * An attribute without its newline; undefined when it is missing or cannot be read. A captured tree may hold anything under
- * that name: a pipe does not block, and of a huge file the first page is read.
+ * that name: a pipe does not block, of a huge file the first page is read, and a link is not followed.
  */
 export function readAttribute(path: string): string | undefined {
   // A defect of ours: with it the whole daemon stands still as long as one card's reset does.
   if (blocking.test(path)) throw new Error(`${path} may block: read it through SysfsIo`);
   try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const fd = openSync(path, flags);
     try {
       return page.toString('latin1', 0, readSync(fd, page, 0, page.length, null)).trimEnd();
     } finally {

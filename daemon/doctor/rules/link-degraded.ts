@@ -22,6 +22,9 @@ const conventional = new Set([
   '8086:2448',
 ]);
 
+// Management controllers of servers: ASPEED, Matrox, XGI, Silicon Motion. They hang behind such bridges on purpose.
+const boardDisplays = new Set(['1a03', '102b', '18ca', '126f']);
+
 export const linkDegraded: Rule = {
   id: 'link-degraded',
   reads: 'current_link_width and max_link_width of displays and of the ports above them',
@@ -29,7 +32,7 @@ export const linkDegraded: Rule = {
   reference: 'Documentation/ABI/testing/sysfs-bus-pci; facts/kernel.md 1, current_link_speed',
   judge(facts) {
     return Array.from(facts.inventory.functions.values())
-      .filter(isDisplay)
+      .filter((fn) => isDisplay(fn) && !boardDisplays.has(fn.vendor ?? ''))
       .flatMap((fn): readonly Judgement[] => {
         const bridge = bridgesAbove(facts, fn).find((port) => conventional.has(idOf(port)));
         if (bridge !== undefined) return [behindBridge(fn, bridge)];
@@ -66,7 +69,8 @@ function behindBridge(fn: PciFunction, bridge: PciFunction): Judgement {
 
 function narrowed(fn: PciFunction, { width, maxWidth }: Link): Judgement {
   return {
-    severity: 'warning',
+    // Half of the lanes is what laptops and boards with two slots give on purpose.
+    severity: width * 2 < maxWidth ? 'warning' : 'note',
     subject: fn.address,
     message: {
       en: `The link of ${label(fn)} runs with ${width} of ${maxWidth} lanes, although both the card and its slot have more. That costs speed and points at dirty contacts, a bad riser, or lanes that the board shares with another slot (see its manual). Reseat the card; check which M.2 or PCIe slot takes its lanes.`,

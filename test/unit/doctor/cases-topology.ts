@@ -333,6 +333,15 @@ export const topologyCases = {
       ],
       [
         {
+          functions: nvidia,
+          devices: { '0000:0b:00.0': link(8, 16), '0000:00:03.1': link(8, 16) },
+        },
+        'note',
+        '0000:0b:00.0',
+        /8 of 16/,
+      ],
+      [
+        {
           functions: [
             { at: '0000:04:00.0', id: '1b21:1080', class: '060401' },
             { at: '0000:05:00.0', class: '030000', ports: ['0000:04:00.0'] },
@@ -356,6 +365,13 @@ export const topologyCases = {
       ],
     ],
     green: [
+      // The management controller of a server.
+      {
+        functions: [
+          { at: '0000:04:00.0', id: '8086:244e', class: '060401' },
+          { at: '0000:05:03.0', id: '102b:0534', class: '030000', ports: ['0000:04:00.0'] },
+        ],
+      },
       {
         functions: [
           { at: '0000:04:00.0', id: '1b21:1080', class: '060401' },
