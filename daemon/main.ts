@@ -107,7 +107,16 @@ async function main(): Promise<void> {
         interface: 'org.freedesktop.systemd1.Manager',
       };
       const body = [unit, 'replace'];
-      await connection.call({ ...systemd, member: 'StartUnit', signature: 'ss', body }, 10_000);
+      const start = { ...systemd, member: 'StartUnit', signature: 'ss', body };
+      const [job] = await connection.call(start, 10_000);
+      const property = ['org.freedesktop.systemd1.Job', 'State'];
+      const ask = { ...systemd, ...propertyGet, path: String(job), body: property };
+      // A job that has ended is no object any more.
+      return () =>
+        connection.call(ask, 1000).then(
+          () => true,
+          () => false,
+        );
     }),
   };
 
@@ -203,13 +212,17 @@ async function main(): Promise<void> {
   });
 }
 
+const propertyGet = {
+  interface: 'org.freedesktop.DBus.Properties',
+  member: 'Get',
+  signature: 'ss',
+} as const;
+
 async function isShuttingDown(connection: Connection): Promise<boolean> {
   const property = {
+    ...propertyGet,
     destination: 'org.freedesktop.systemd1',
     path: '/org/freedesktop/systemd1',
-    interface: 'org.freedesktop.DBus.Properties',
-    member: 'Get',
-    signature: 'ss',
     body: ['org.freedesktop.systemd1.Manager', 'SystemState'],
   };
   const [state] = await connection.call(property, 1000).catch(() => []); // not known counts as no

@@ -9,6 +9,8 @@ export interface CardConfig {
   readonly force?: boolean;
   /** Kernel reset methods for the kernel's own resets, space separated as in reset_method. */
   readonly resetMethod?: string;
+  /** Kernel module that gives the card `device_specific`, where it is not vendor-reset. */
+  readonly resetModule?: string;
 }
 
 export interface Config {

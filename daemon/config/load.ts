@@ -117,6 +117,7 @@ function cardConfig(
     ...(ladder === undefined ? {} : { ladder }),
     ...(value.force === undefined ? {} : { force: value.force }),
     ...(value['reset-method'] === undefined ? {} : { resetMethod: value['reset-method'] }),
+    ...(value['reset-module'] === undefined ? {} : { resetModule: value['reset-module'] }),
   };
 }
 

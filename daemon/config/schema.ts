@@ -12,6 +12,7 @@ export interface ConfigFile {
         readonly ladder?: readonly string[];
         readonly force?: boolean;
         readonly 'reset-method'?: string;
+        readonly 'reset-module'?: string;
       }
     >
   >;
@@ -45,6 +46,7 @@ export const schema = {
           },
           force: { type: 'boolean' },
           'reset-method': { type: 'string', pattern: '^[a-z_]+( [a-z_]+)*$', maxLength: 64 },
+          'reset-module': { type: 'string', pattern: '^[A-Za-z0-9_-]+$', maxLength: 55 },
         },
       },
     },

@@ -6,6 +6,7 @@ import type { Baseline } from './baseline.ts';
 import type { KernelLog } from './kernel-log.ts';
 import type { Ledger } from './ledger.ts';
 import type { Lock } from './lock.ts';
+import type { LoadModule } from './modules.ts';
 import type { HostRisk } from './risk.ts';
 import type { StuckChildren } from './stuck.ts';
 
@@ -57,5 +58,5 @@ export interface Host {
   readonly kernel: string;
   readonly deadlines: Deadlines;
   /** Loads a kernel module; rejects with the reason. */
-  loadModule(name: string): Promise<void>;
+  readonly loadModule: LoadModule;
 }

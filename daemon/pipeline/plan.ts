@@ -6,10 +6,11 @@ import type { CardConfig, Config } from '../config/config.ts';
 import { RevivedError } from '../errors.ts';
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
 import { idOf, isBridge, type PciFunction } from '../pci/device.ts';
-import { type Card, companions, type Inventory } from '../pci/inventory.ts';
+import { type Card, companions, type Inventory, mainFunction } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
 import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { rungsAfterGuest } from '../reset/ladder.ts';
+import { resetModuleOf } from '../reset/reset-module.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
 
@@ -91,12 +92,28 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
       return { step: 'override', args: { card: address, fn, driver: 'vfio-pci' } };
     }),
     ...unbindSteps(card),
+    ...moduleSteps(card, settings),
     reviveStep(card, reviveMs, settings, { order: null, evenIfHealthy: false, afterGuest: false }),
-    ...(methods === '' ? [] : methodSteps(card, methods)),
+    ...(methods === '' ? ownProcedureSteps(card, settings) : methodSteps(card, methods)),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
     { step: 'pin-power', args: { card: address, devices: functions } },
   ];
+}
+
+// What the kernel does at open and close is the card's own procedure, where a module has one.
+function ownProcedureSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
+  const fn = mainFunction(card)?.address;
+  if (fn === undefined || resetModuleOf(card, settings) === undefined) return [];
+  const args = { card: card.address, fn, methods: 'device_specific', otherwise: 'keep' } as const;
+  return [{ step: 'reset-method', args }];
+}
+
+function moduleSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
+  const module = resetModuleOf(card, settings);
+  return module === undefined
+    ? []
+    : [{ step: 'reset-module', args: { card: card.address, module } }];
 }
 
 /** Steps that take a card from its host drivers for a reset, without handing it to anybody. */
@@ -123,14 +140,17 @@ export function planReturn(
 ): ReturnPlan {
   const card = lease.card;
   const known = cardFromHome(card, lease.home);
+  const settings = config.cards.get(card);
   const functions = lease.home.functions.map((fn) => fn.address);
   return {
     revive: [
       { step: 'wait-closed', args: { card, functions } },
-      reviveStep(known, reviveMs, config.cards.get(card), { ...reset, afterGuest: true }),
+      // A reset that is asked for has all that can be had; a card that comes home was lent with it, or without.
+      ...(reset.evenIfHealthy ? moduleSteps(known, settings) : []),
+      reviveStep(known, reviveMs, settings, { ...reset, afterGuest: true }),
     ],
     giveBack: [
-      ...(config.cards.get(card)?.resetMethod === undefined ? [] : methodSteps(known, 'default')),
+      ...homeMethodSteps(lease, known, settings),
       ...lease.home.functions.map(({ address, driver }): Step => {
         return { step: 'bind-home', args: { card, fn: address, driver } };
       }),
@@ -153,7 +173,27 @@ export function mendMethodSteps(
   return lease.home.functions.flatMap(({ address: fn, resetMethod: methods }): Step[] => {
     const now = methodsOf(fn);
     if (methods === undefined || now === undefined || now === methods) return [];
-    return [{ step: 'reset-method', args: { card: lease.card, fn, methods, orDefault: true } }];
+    return [
+      { step: 'reset-method', args: { card: lease.card, fn, methods, otherwise: 'default' } },
+    ];
+  });
+}
+
+// What takeSteps has put into reset_method is taken back.
+function homeMethodSteps(
+  lease: Lease,
+  known: Card,
+  settings: CardConfig | undefined,
+): readonly Step[] {
+  const chosen =
+    settings?.resetMethod === undefined
+      ? ownProcedureSteps(known, settings)
+      : methodSteps(known, settings.resetMethod);
+  return chosen.flatMap((step): readonly Step[] => {
+    if (step.step !== 'reset-method') return [];
+    const home = lease.home.functions.find((fn) => fn.address === step.args.fn);
+    const methods = home?.resetMethod ?? 'default';
+    return [{ step: 'reset-method', args: { ...step.args, methods, otherwise: 'default' } }];
   });
 }
 
@@ -184,7 +224,7 @@ function kernelMethods(
 
 function methodSteps(card: Card, methods: string): readonly Step[] {
   return card.functions.slice(0, 1).map((fn): Step => {
-    const args = { card: card.address, fn: fn.address, methods, orDefault: false };
+    const args = { card: card.address, fn: fn.address, methods, otherwise: 'fail' } as const;
     return { step: 'reset-method', args };
   });
 }
@@ -223,7 +263,9 @@ function reviveStep(
   const due = asked.afterGuest && !evenIfHealthy ? rungsAfterGuest(quirkOf(known)) : [];
   const whenHealthy = due.filter((name) => order === null || order.includes(name));
   const force = settings?.force === true;
-  const args = { card: known.address, known, budgetMs, order, evenIfHealthy, force, whenHealthy };
+  const module = resetModuleOf(known, settings) ?? null;
+  const base = { card: known.address, known, budgetMs, order, evenIfHealthy, force };
+  const args = { ...base, whenHealthy, module };
   return { step: 'revive', args };
 }
 

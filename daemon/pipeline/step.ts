@@ -29,9 +29,14 @@ export interface StepArgs {
     readonly card: CardAddress;
     readonly fn: FunctionAddress;
     readonly methods: string;
-    /** Where the kernel refuses these (a stale list, facts/kernel.md 0.1), probe them anew instead of failing. */
-    readonly orDefault: boolean;
+    /**
+     * Where the kernel refuses these: fail; probe them anew (a stale list, facts/kernel.md 0.1); or keep what is there and
+     * say so (device_specific of a module that does not know the card).
+     */
+    readonly otherwise: 'fail' | 'default' | 'keep';
   };
+  /** Loads the kernel module that gives the card device_specific; goes on without it too. */
+  'reset-module': { readonly card: CardAddress; readonly module: string };
   /** Health check, and the ladder where it is due. */
   revive: {
     readonly card: CardAddress;
@@ -43,6 +48,8 @@ export interface StepArgs {
     readonly force: boolean;
     /** Rungs for a healthy card whose family needs a reset after every guest; none where none is due. */
     readonly whenHealthy: readonly RungName[];
+    /** The module of `reset-module`; null where the card has none. */
+    readonly module: string | null;
   };
 }
 

@@ -8,6 +8,7 @@ import { type Card, cardName, type Inventory, isInteresting } from '../pci/inven
 import { quirkOf } from '../pci/quirks.ts';
 import { ladderFor } from '../reset/ladder.ts';
 import { preferred, recordOf } from '../reset/preference.ts';
+import { resetModuleOf } from '../reset/reset-module.ts';
 import { readResetFacts } from '../reset/rung.ts';
 import { idOfCard } from '../reset/verify.ts';
 import { readAttribute } from '../sysfs/read.ts';
@@ -87,7 +88,9 @@ export function startView(domain: string, plan: StartPlan): PlanView {
 function ladderView(card: Card, health: Health, sources: CardSources): readonly RungView[] {
   const { sys, inventory, config } = sources;
   // Functions that are at home with a host driver are unbound before a rung: that is no reason to leave one out.
-  const asUnbound = readResetFacts(sys, card, inventory, isConfigDead(health));
+  const settings = config.cards.get(card.address);
+  const module = resetModuleOf(card, settings);
+  const asUnbound = readResetFacts(sys, card, inventory, isConfigDead(health), module);
   const facts = {
     ...asUnbound,
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),

@@ -39,6 +39,8 @@ export interface ReviveOptions {
   readonly whenHealthy?: readonly RungName[];
   /** Climb although the card is healthy: somebody asked for a reset. */
   readonly evenIfHealthy?: boolean;
+  /** The kernel module that gives the card device_specific (reset-module.ts). */
+  readonly module?: string | undefined;
   readonly signal?: AbortSignal;
   /** Hears of each rung, before (no record) and after, and is waited for: before it is begun, it is on disk. */
   readonly onRung?: (rung: RungName, record?: RungRecord) => Promise<void>;
@@ -132,6 +134,7 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
       card,
       readInventory(host.paths.sys),
       isConfigDead(climb.health),
+      options.module,
     );
     const entry = ladderFor(facts, { quirk, order: [name], force: options.force === true })[0];
     const never = quirk.never.get(name);

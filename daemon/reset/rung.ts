@@ -4,6 +4,7 @@
  */
 
 import type { Host } from '../host/host.ts';
+import { isModuleLive } from '../host/modules.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { deviceDirectory, isBridge } from '../pci/device.ts';
 import type { Card, Inventory } from '../pci/inventory.ts';
@@ -39,6 +40,8 @@ export interface ResetFacts {
   readonly configDead: boolean;
   /** No function is on the bus. */
   readonly gone: boolean;
+  /** The module that gives the card device_specific, if it has one (reset-module.ts). */
+  readonly module?: { readonly name: string; readonly loaded: boolean } | undefined;
 }
 
 export type Assessment =
@@ -63,15 +66,17 @@ export interface Rung {
   run(facts: ResetFacts, host: Host): Promise<RungAnswer>;
 }
 
-/** Reads the facts for a card. Nothing of it blocks. */
+/** Reads the facts for a card. Nothing of it blocks. `module`: see reset-module.ts. */
 export function readResetFacts(
   sys: string,
   card: Card,
   inventory: Inventory,
   configDead: boolean,
+  module?: string,
 ): ResetFacts {
   return {
     card,
+    module: module === undefined ? undefined : { name: module, loaded: isModuleLive(sys, module) },
     functions: card.functions
       .filter((fn) => inventory.functions.has(fn.address))
       .map((fn) => ({

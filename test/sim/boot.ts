@@ -34,6 +34,7 @@ export function reboot(core: Core): void {
   const { state } = core;
   for (const device of Object.values(state.devices)) {
     device.enumerated = false;
+    device.noBusReset = false;
     device.driver = null;
     device.group = null;
     device.nodes = [];
@@ -47,6 +48,7 @@ export function reboot(core: Core): void {
     if (ailment.sign === 'power' || ailment.healsBy.includes('reboot-host')) healFresh(core, card);
   }
   state.drivers = [];
+  for (const module of Object.values(state.modules)) module.loaded = false;
   state.bootVga = null;
   state.holders = [];
   state.pending = [];

@@ -10,6 +10,7 @@ import { allAddresses, boot, reboot, suspend } from './boot.ts';
 import { registerDriver } from './drivers.ts';
 import * as faults from './faults.ts';
 import { blockedBy, type Entry, goOn, heldBy } from './locks.ts';
+import { installModule, loadModule, type ModuleOptions, unloadModule } from './modules.ts';
 import { demandOf, perform } from './operations.ts';
 import type { DeviceState, Healer, MachineState, PathFault, ResetEvent } from './state.ts';
 import { newRoot, Store } from './store.ts';
@@ -180,13 +181,18 @@ export class SimKernel {
     this.#change((core) => faults.loseFunction(core, address));
   }
 
-  /** A kernel quirk or vendor-reset answers for the card from now on; reset_method does not list it by itself. */
-  loadDeviceSpecific(card: string): void {
-    this.#change((core) => {
-      for (const device of Object.values(core.state.devices)) {
-        if (device.address === `${card}.0`) device.deviceSpecific = true;
-      }
-    });
+  /** A module that hooks pci_dev_specific_reset is there to be loaded; reset_method does not list it by itself. */
+  installModule(name: string, options: ModuleOptions): void {
+    this.#change((core) => installModule(core, name, options));
+  }
+
+  /** modprobe; false where there is no such module, or the kernel refuses it. */
+  loadModule(name: string): boolean {
+    return this.#change((core) => loadModule(core, name));
+  }
+
+  unloadModule(name: string): void {
+    this.#change((core) => unloadModule(core, name));
   }
 
   loadDriver(name: string): void {

@@ -2,6 +2,7 @@
  * Resets: reset, reset_method, reset_subordinate, and the bus reset of VFIO's last close (drivers/pci/pci.c,
  * pci-sysfs.c; facts/kernel.md 0.1-0.3, 0.6-0.9, 1, 2; times: 9.3).
  */
+import { moduleFor, probeModule, resetByModule } from './modules.ts';
 import { wake } from './power.ts';
 import { type DeviceState, type Healer, type ResetMethod, resetMethods } from './state.ts';
 import {
@@ -95,6 +96,8 @@ export function resetSubordinate(
   if (number === 0) return done(0);
   const tree = [bridge, ...subtree(core.state, bridge.address)].filter((one) => one.enumerated);
   if (tree.some((one) => locked(one.address))) return failed('EAGAIN');
+  // pci_bus_resettable
+  if (tree.some((one) => one.noBusReset)) return failed('ENOTTY');
   core.state.resets.push({ method: 'subordinate', address: bridge.address });
   return secondaryBusReset(core, bridge, 'bus reset');
 }
@@ -106,7 +109,8 @@ export function resetSubordinate(
 export function resetAfterVfioClose(core: Core, device: DeviceState): void {
   const bridge = device.parent === null ? undefined : core.state.devices[device.parent];
   const siblings = enumeratedBelow(core.state, device.parent);
-  if (bridge === undefined || siblings.some((one) => one.driver !== 'vfio-pci')) return;
+  const impossible = siblings.some((one) => one.driver !== 'vfio-pci' || one.noBusReset);
+  if (bridge === undefined || impossible) return;
   core.state.resets.push({ method: 'vfio-close', address: device.address });
   secondaryBusReset(core, bridge, 'bus reset');
 }
@@ -115,7 +119,7 @@ function isSupported(core: Core, device: DeviceState, method: ResetMethod): bool
   const model = modelFor(device);
   switch (method) {
     case 'device_specific':
-      return device.deviceSpecific;
+      return device.deviceSpecific || probeModule(core, device);
     case 'acpi':
       return device.acpiReset;
     case 'flr':
@@ -124,7 +128,7 @@ function isSupported(core: Core, device: DeviceState, method: ResetMethod): bool
       // PMCSR of a dead device reads all ones, and so NoSoftRst+.
       return model.pm === 'soft-reset' && answers(core.state, device);
     case 'bus':
-      return hasResetSlot(core, device) || isAloneOnBus(core, device);
+      return !device.noBusReset && (hasResetSlot(core, device) || isAloneOnBus(core, device));
     case 'af_flr':
     case 'cxl_bus':
       return false;
@@ -161,11 +165,10 @@ function runMethod(core: Core, device: DeviceState, method: ResetMethod): Outcom
   const heal = (): void => healSaved(core, [device], method);
   switch (method) {
     case 'device_specific': {
-      // vendor-reset answers 0 whatever came of it (facts/kernel.md 0.8).
-      heal();
-      if (!answers(core.state, device)) core.log(`AMD ${device.address}: failed to reset device`);
-      core.log(`AMD ${device.address}: reset result = 0`);
-      return done(230);
+      const module = device.deviceSpecific ? undefined : moduleFor(core, device);
+      if (module === undefined) heal();
+      const errno = module === undefined ? null : resetByModule(core, device, module, heal);
+      return { errno, delayMs: 230 };
     }
     case 'acpi':
       heal();

@@ -74,6 +74,8 @@ export interface DeviceState {
   romProgrammed: boolean;
   /** A kernel quirk or vendor-reset answers for it. */
   deviceSpecific: boolean;
+  /** PCI_DEV_FLAGS_NO_BUS_RESET, which stays when the module that set it goes. */
+  noBusReset: boolean;
   acpiReset: boolean;
   /** Its ROM is the copy that the firmware left at c0000 (pci_fixup_video). */
   shadowRom: boolean;
@@ -102,6 +104,16 @@ export interface DeviceState {
   errors: Record<string, number>;
   /** Its lock is held until then (milliseconds of the machine's clock). */
   busyUntil: number;
+}
+
+/** A module of modules.ts. */
+export interface ModuleState {
+  readonly ids: readonly string[];
+  readonly loads: boolean;
+  readonly outcome: 'done' | 'fails' | 'smu-error';
+  readonly losesAudio: boolean;
+  readonly forbidsBusReset: boolean;
+  loaded: boolean;
 }
 
 export interface DriverState {
@@ -160,6 +172,8 @@ export interface MachineState {
   devices: Record<string, DeviceState>;
   /** In the order of their registration. */
   drivers: DriverState[];
+  /** On disk, loaded or not. By name. */
+  modules: Record<string, ModuleState>;
   bootVga: string | null;
   /** First enumeration: IOMMU groups are made when all functions are known, hotplug slots later. */
   booting: boolean;

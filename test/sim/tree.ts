@@ -65,6 +65,7 @@ export class Tree {
     for (const device of gone.sort((a, b) => depth(b) - depth(a))) this.#withdraw(state, device);
     for (const device of there.sort((a, b) => depth(a) - depth(b))) this.#show(state, device);
     this.#syncDrivers(state.drivers.map((driver) => driver.name));
+    this.#syncModules(state.modules);
     if (devices.length > 0) {
       this.#syncSlots(state);
       this.#syncNodes(state);
@@ -185,6 +186,16 @@ export class Tree {
         for (const path of [`sys/bus/pci/drivers/${name}`, `sys/module/${moduleOf(name)}`]) {
           rmSync(join(this.root, path), { recursive: true, force: true });
         }
+      }
+    });
+  }
+
+  #syncModules(modules: MachineState['modules']): void {
+    this.#whenNew('modules', JSON.stringify(modules), () => {
+      for (const [name, { loaded }] of Object.entries(modules)) {
+        const module = `sys/module/${moduleOf(name)}`;
+        if (loaded) this.#put(`${module}/initstate`, 'live\n');
+        else rmSync(join(this.root, module), { recursive: true, force: true });
       }
     });
   }

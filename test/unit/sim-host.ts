@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { type Config, defaultConfig } from '../../daemon/config/config.ts';
 import { waitFor } from '../../daemon/deadline.ts';
 import { createBaseline } from '../../daemon/host/baseline.ts';
+import { RevivedError } from '../../daemon/errors.ts';
 import { type Deadlines, defaultDeadlines, type Host } from '../../daemon/host/host.ts';
 import { openKernelLog } from '../../daemon/host/kernel-log.ts';
 import { openLedger } from '../../daemon/host/ledger.ts';
@@ -128,7 +129,10 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
     rescanLock: createLock('the PCI bus'),
     stuck,
     deadlines: { ...defaultDeadlines, ...shortWaits, ...deadlines },
-    loadModule: async (name) => kernel.loadDriver(name),
+    async loadModule(name, sign) {
+      if (sign === 'driver') kernel.loadDriver(name);
+      else if (!kernel.loadModule(name)) throw new RevivedError('failed', `There is no ${name}.`);
+    },
   };
   return {
     kernel,

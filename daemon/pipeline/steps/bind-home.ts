@@ -37,7 +37,8 @@ export const bindHome: StepExecutor<'bind-home'> = {
       await unbindFrom(host, fn, now);
     }
     if (driver === null) return 'unbound';
-    if (!present(`${host.paths.sys}/bus/pci/drivers/${driver}`)) await host.loadModule(driver);
+    if (!present(`${host.paths.sys}/bus/pci/drivers/${driver}`))
+      await host.loadModule(driver, 'driver');
     await probe(host, fn, driver);
     return `${driver} has it`;
   },

@@ -26,7 +26,8 @@ export const bindVfio: StepExecutor<'bind-vfio'> = {
   survey: ({ fn }, host) => ({ driver: driverOf(host, fn) ?? null }),
   async run({ fn }, { host, signal }) {
     const directory = deviceDirectory(host.paths.sys, fn);
-    if (!present(`${host.paths.sys}/bus/pci/drivers/${driver}`)) await host.loadModule(driver);
+    if (!present(`${host.paths.sys}/bus/pci/drivers/${driver}`))
+      await host.loadModule(driver, 'driver');
     if ((await readOverride(host, fn)) !== driver) {
       await writeAttribute(
         host.io,

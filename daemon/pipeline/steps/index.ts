@@ -5,6 +5,7 @@ import { bindVfio } from './bind-vfio.ts';
 import { override } from './override.ts';
 import { pinPower } from './pin-power.ts';
 import { resetMethod } from './reset-method.ts';
+import { resetModule } from './reset-module.ts';
 import { restorePower } from './restore-power.ts';
 import { reviveStep } from './revive.ts';
 import { unbind } from './unbind.ts';
@@ -21,5 +22,6 @@ export const executors: { readonly [K in StepName]: StepExecutor<K> } = {
   'bind-vfio': bindVfio,
   'bind-home': bindHome,
   'reset-method': resetMethod,
+  'reset-module': resetModule,
   revive: reviveStep,
 };

@@ -17,14 +17,20 @@ export const resetMethod: StepExecutor<'reset-method'> = {
   survey: ({ fn }, host) => ({
     previous: readAttribute(`${deviceDirectory(host.paths.sys, fn)}/reset_method`) ?? null,
   }),
-  async run({ fn, methods, orDefault }, { host }) {
+  async run({ fn, methods, otherwise }, { host }) {
     const path = `${deviceDirectory(host.paths.sys, fn)}/reset_method`;
     const limit = host.deadlines.attributeWrite;
-    const tolerated = orDefault ? ['EINVAL', 'ENOENT'] : [];
+    const tolerated = otherwise === 'fail' ? [] : ['EINVAL', 'ENOENT'];
     const refused = await writeAttribute(host.io, path, `${methods}\n`, limit, tolerated);
-    if (refused !== undefined) await writeAttribute(host.io, path, 'default', limit, ['ENOENT']);
+    if (refused !== undefined && otherwise === 'default') {
+      await writeAttribute(host.io, path, 'default', limit, ['ENOENT']);
+    }
     const now = readAttribute(path) ?? '';
-    if (now !== methods && methods !== 'default' && !orDefault) {
+    if (otherwise === 'keep' && now !== methods) {
+      const why = refused === undefined ? 'it was not taken' : `the kernel refuses it: ${refused}`;
+      return `${methods} cannot be chosen (${why}); the kernel resets it by: ${now || 'nothing'}`;
+    }
+    if (now !== methods && methods !== 'default' && otherwise === 'fail') {
       throw new RevivedError(
         'failed',
         `reset_method of ${fn} reads "${now}" after writing "${methods}".`,

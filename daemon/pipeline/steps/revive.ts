@@ -25,13 +25,14 @@ export const reviveStep: StepExecutor<'revive'> = {
   }),
   survey: () => ({}),
   async run(args, { host, signal, onDetail, journalRung }) {
-    const { known, budgetMs, order, evenIfHealthy, force, whenHealthy, card } = args;
+    const { known, budgetMs, order, evenIfHealthy, force, whenHealthy, module, card } = args;
     const revival = await revive(host, known, {
       budgetMs,
       ...(order === null ? {} : { order }),
       evenIfHealthy,
       force,
       whenHealthy,
+      module: module ?? undefined,
       signal,
       async onRung(rung, record) {
         if (record === undefined) {

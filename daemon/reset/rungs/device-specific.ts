@@ -1,10 +1,87 @@
-/** The kernel's `device_specific` method (drivers/pci/pci.c; facts/kernel.md 2). */
+/**
+ * The kernel's `device_specific` method: a quirk of the kernel, or a module that hooks pci_dev_specific_reset (vendor-reset:
+ * BACO or mode 1 of the whole card). Since 5.15 the module is asked only where the method has been chosen after it was
+ * loaded, and it answers 0 whatever came of it (facts/kernel.md 0.8, 4): its lines in the kernel log are the answer.
+ */
+
+import { classify } from '../../doctor/explain.ts';
+import { asRevivedError } from '../../errors.ts';
+import { keepAwake } from '../../host/awake.ts';
+import type { Host } from '../../host/host.ts';
+import { mainFunction } from '../../pci/inventory.ts';
+import { printable } from '../../printable.ts';
+import type { ResetFacts, Rung } from '../rung.ts';
 import { methodRung } from './method.ts';
 
-export const deviceSpecific = methodRung({
-  name: 'device_specific',
+const method = 'device_specific';
+/** Most lines of the log that are judged: vendor-reset says about ten per reset. */
+const maxLines = 200;
+
+const kernel = methodRung({
+  name: method,
   does: 'resets the card by its own procedure (kernel quirk or vendor-reset)',
   expectedMs: 2000,
   worstMs: 80000,
   throughConfig: false,
 });
+
+export const deviceSpecific: Rung = {
+  ...kernel,
+  assess(facts) {
+    const assessment = kernel.assess(withModule(facts));
+    const { module } = facts;
+    const listed = facts.functions.some((fn) => fn.methods?.includes(method));
+    if (assessment.available || module === undefined || module.loaded || listed) return assessment;
+    return {
+      available: false,
+      reason: `the kernel module ${module.name}, which gives it to this card, is not loaded`,
+    };
+  },
+  async run(facts, host) {
+    const cursor = host.kernelLog.cursor();
+    const answer = await kernel.run(withModule(facts), host);
+    if (answer.state === 'stuck') return answer;
+    const awake = await pinned(facts, host);
+    const said = [answer.said, ...moduleSays(facts), ...awake].join('; ');
+    const line = answer.state === 'done' ? failureIn(facts, host, cursor) : undefined;
+    return line === undefined
+      ? { ...answer, said }
+      : { state: 'error', said: `${said}; but its own log says that it failed: ${line}` };
+  },
+};
+
+// A module that is loaded is asked although the list does not have it: it was loaded after the device was found.
+function withModule(facts: ResetFacts): ResetFacts {
+  const main = mainFunction(facts.card)?.address;
+  if (facts.module?.loaded !== true) return facts;
+  return {
+    ...facts,
+    functions: facts.functions.map((fn) =>
+      fn.address === main ? { ...fn, methods: [method, ...(fn.methods ?? [])] } : fn,
+    ),
+  };
+}
+
+function moduleSays({ module }: ResetFacts): readonly string[] {
+  return module === undefined || module.loaded ? [] : [`${module.name} is not loaded any more`];
+}
+
+// vendor-reset leaves the card in D3hot, and from D3cold it may not come back (facts/kernel.md 4).
+async function pinned({ functions, ports }: ResetFacts, host: Host): Promise<readonly string[]> {
+  const devices = [...functions, ...ports].map(({ address }) => address);
+  try {
+    await keepAwake(host, devices);
+    return [];
+  } catch (thrown) {
+    return [asRevivedError(thrown).message];
+  }
+}
+
+function failureIn(facts: ResetFacts, host: Host, cursor: number): string | undefined {
+  const own = facts.card.functions.map((fn) => fn.address);
+  const line = host.kernelLog.since(cursor, own, maxLines).find((text) => {
+    const found = classify(text);
+    return found?.certain === true && /^(reset-failed|device-lost|iommu-stuck)$/.test(found.class);
+  });
+  return line === undefined ? undefined : printable(line);
+}

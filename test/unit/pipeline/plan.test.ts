@@ -58,7 +58,7 @@ const gpuLease: Lease = {
 const titles = (change: Partial<PrepareRequest> = {}) =>
   planPrepare(request(change)).cards.flatMap(({ steps }) => steps.map(stepTitle));
 
-test('a handover: wait, pin, override before unbind, audio first, revive, bind, pin again', () => {
+test('a handover: wait, pin, override before unbind, audio first, module, revive, method, bind, pin again', () => {
   assert.deepEqual(titles(), [
     'wait-free 0000:0b:00',
     'pin-power 0000:0b:00',
@@ -66,7 +66,9 @@ test('a handover: wait, pin, override before unbind, audio first, revive, bind, 
     'override 0000:0b:00.1',
     'unbind 0000:0b:00.1',
     'unbind 0000:0b:00.0',
+    'reset-module 0000:0b:00',
     'revive 0000:0b:00',
+    'reset-method 0000:0b:00.0',
     'bind-vfio 0000:0b:00.0',
     'bind-vfio 0000:0b:00.1',
     'pin-power 0000:0b:00',
@@ -193,7 +195,7 @@ test('a configured reset method that the family forbids is not written without f
     const written = steps.flatMap((one) => (one.step === 'reset-method' ? one.args.methods : []));
     return { written, notes: notes.filter((note) => note.startsWith('reset-method')) };
   };
-  assert.deepEqual(of('bus', false).written, []);
+  assert.deepEqual(of('bus', false).written, ['device_specific'], 'what its family has instead');
   assert.deepEqual(of('device_specific bus', false).written, ['device_specific']);
   const [left] = of('bus', false).notes;
   assert.match(
@@ -229,14 +231,17 @@ test('a reset after every guest: on the return alone, and only rungs that the co
   assert.deepEqual(revive?.step === 'revive' && revive.args.whenHealthy, []);
 });
 
-test('a return: wait, revive; then home drivers, overrides last but one, power last', () => {
+test('a return: wait, revive; then the reset method, home drivers, overrides last but one, power last', () => {
   const plan = planReturn(gpuLease, defaultConfig, 1000);
   assert.deepEqual(plan.revive.map(stepTitle), ['wait-closed 0000:0b:00', 'revive 0000:0b:00']);
+  const { card: address } = gpuLease;
+  const method = { fn: '0000:0b:00.0', methods: 'default', otherwise: 'default' };
   assert.deepEqual(plan.giveBack, [
-    { step: 'bind-home', args: { card: gpuLease.card, fn: '0000:0b:00.0', driver: 'amdgpu' } },
-    { step: 'bind-home', args: { card: gpuLease.card, fn: '0000:0b:00.1', driver: null } },
-    { step: 'override', args: { card: gpuLease.card, fn: '0000:0b:00.0', driver: '' } },
-    { step: 'override', args: { card: gpuLease.card, fn: '0000:0b:00.1', driver: 'none' } },
-    { step: 'restore-power', args: { card: gpuLease.card, settings: gpuLease.home.power } },
+    { step: 'reset-method', args: { card: address, ...method } },
+    { step: 'bind-home', args: { card: address, fn: '0000:0b:00.0', driver: 'amdgpu' } },
+    { step: 'bind-home', args: { card: address, fn: '0000:0b:00.1', driver: null } },
+    { step: 'override', args: { card: address, fn: '0000:0b:00.0', driver: '' } },
+    { step: 'override', args: { card: address, fn: '0000:0b:00.1', driver: 'none' } },
+    { step: 'restore-power', args: { card: address, settings: gpuLease.home.power } },
   ]);
 });

@@ -273,7 +273,7 @@ describe('steps', () => {
   describe('reset-method', () => {
     const { run, undo, survey } = executors['reset-method'];
     const one = address(`${flr}.0`);
-    const args = { card: flr, fn: one, methods: 'pm flr', orDefault: false };
+    const args = { card: flr, fn: one, methods: 'pm flr', otherwise: 'fail' } as const;
     const methods = () => sim.kernel.device(one).methods;
 
     test('is what was asked for, and undone what it was', async () => {
@@ -292,7 +292,7 @@ describe('steps', () => {
     });
 
     test('undone where the old list is stale, is what the kernel finds', async () => {
-      const stale = { card, fn, methods: 'default', orDefault: false };
+      const stale = { card, fn, methods: 'default', otherwise: 'fail' } as const;
       const data = await survey(stale, sim.host);
       assert.deepEqual(data, { previous: 'bus' });
       await undo(stale, data, context);
@@ -356,7 +356,7 @@ describe('steps', () => {
 
   test('revive tells what it saw before and after', async () => {
     const known = sim.card(card);
-    const never = { evenIfHealthy: false, force: false, whenHealthy: [] };
+    const never = { evenIfHealthy: false, force: false, whenHealthy: [], module: null };
     const args = { card, known, budgetMs: 1e6, order: null, ...never };
     assert.match(await executors.revive.run(args, context), /^healthy: 0000:01:00\.0: answers as/);
     for (const one of [audio, fn]) await executors.unbind.run({ card, fn: one }, context);

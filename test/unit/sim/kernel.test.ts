@@ -113,7 +113,8 @@ describe('the simulated kernel', () => {
   });
 
   test('finding 8: device_specific answers 0 whatever came of it; only the log is honest', () => {
-    kernel.loadDeviceSpecific(ati);
+    kernel.installModule('stand_in', { ids: ['1002:5046'] });
+    kernel.loadModule('stand_in');
     assert.equal(get(`${ati}.0`, 'reset_method'), 'bus');
     assert.equal(set(`${ati}.0`, 'reset_method', 'device_specific').errno, null);
     kernel.die(ati);
@@ -123,7 +124,8 @@ describe('the simulated kernel', () => {
   });
 
   test('finding 8 and the stand-in: a dead card that it heals answers, with its BARs wrong', () => {
-    kernel.loadDeviceSpecific(ati);
+    kernel.installModule('stand_in', { ids: ['1002:5046'] });
+    kernel.loadModule('stand_in');
     set(`${ati}.0`, 'reset_method', 'device_specific');
     kernel.wedge(ati, ['device_specific']);
     assert.equal(set(`${ati}.0`, 'reset', '1').errno, null);

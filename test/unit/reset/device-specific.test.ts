@@ -1,0 +1,165 @@
+/** Resets by a module (vendor-reset): loaded before, chosen for the kernel's own resets, never believed. */
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { defaultConfig } from '../../../daemon/config/config.ts';
+import type { JobView } from '../../../daemon/pipeline/service.ts';
+import { machine } from '../../sim/machine.ts';
+import type { ModuleOptions } from '../../sim/modules.ts';
+import { card as address } from '../inventory-of.ts';
+import { rungsOf, type SimPipeline, simPipeline, treeOf } from '../sim-host.ts';
+
+const card = address('0000:01:00');
+const gpu = `${card}.0`;
+const audio = `${card}.1`;
+const name = 'vendor-reset';
+
+describe('a module that resets the card', () => {
+  let sim: SimPipeline;
+  beforeEach(async () => {
+    const functions = [{ model: 'polaris' }, { model: 'polaris-audio' }] as const;
+    const drivers = ['pcieport', 'snd_hda_intel', 'vfio-pci'];
+    const ports = [{ slot: '1', functions }];
+    sim = await simPipeline({ machine: machine({ rootDevices: [], drivers, ports }) });
+  });
+  afterEach(() => sim.close());
+
+  const install = (options: Partial<ModuleOptions> = {}) =>
+    sim.kernel.installModule(name, { ids: ['1002:67df'], ...options });
+  const methods = () => sim.kernel.device(gpu).methods;
+  const last = (): JobView => sim.jobs.all().at(-1) ?? assert.fail('no job');
+  const said = (step: string) => last().steps.find((one) => one.name === step)?.detail ?? '';
+  const take = () => sim.handover.take([sim.card(card)], { domain: 'win10', uuid: 'u' }, 't').ended;
+  const giveBack = () => sim.handover.giveBack(card, 't').ended;
+  /** A guest comes and goes, and leaves the card as the fault has it. */
+  const guestGoes = () => {
+    const { group } = sim.kernel.device(gpu);
+    sim.kernel.hold(9, 'qemu', `${sim.host.paths.dev}/vfio/${group}`);
+    sim.kernel.letGo(9);
+  };
+
+  test('is loaded, chosen and read back before the guest, and heals the card after each', async () => {
+    install();
+    // The old list is `bus`, which the kernel refuses beside an audio function: it finds the methods anew.
+    const tree = () => treeOf(sim.kernel.sys, ['reset_method']);
+    const before = tree();
+    sim.kernel.dieAfterGuest(card, { healsBy: ['device_specific'], clean: true });
+    for (let cycle = 0; cycle < 3; cycle++) {
+      await take();
+      assert.match(said(`reset-module ${card}`), cycle === 0 ? /was loaded$/ : /is loaded$/);
+      assert.equal(said(`reset-method ${gpu}`), 'device_specific');
+      assert.deepEqual(methods(), ['device_specific']);
+      guestGoes();
+      await giveBack();
+      assert.deepEqual(rungsOf(last()), [['device_specific', 'done']]);
+      assert.deepEqual(tree(), before);
+    }
+    const { control, d3coldAllowed } = sim.kernel.device(gpu);
+    assert.deepEqual([control, d3coldAllowed], ['on', true], 'as it was at home');
+  });
+
+  const missing: readonly (readonly [string, Partial<ModuleOptions> | undefined])[] = [
+    ['that is not installed', undefined],
+    ['that the kernel refuses', { loads: false }],
+  ];
+  for (const [what, options] of missing) {
+    test(`${what} is missed aloud, and the next rung is taken`, async () => {
+      if (options !== undefined) install(options);
+      await take();
+      assert.match(said(`reset-module ${card}`), /^vendor-reset is not there, so device_specific/);
+      if (options !== undefined) assert.match(said(`reset-module ${card}`), /kernel: .*version ma/);
+      assert.match(said(`reset-method ${gpu}`), /cannot be chosen \(the kernel refuses it: EINVAL/);
+      assert.deepEqual(methods(), ['bus']);
+      sim.kernel.die(card, { healsBy: ['remove-rescan'] });
+      await giveBack();
+      assert.deepEqual(rungsOf(last()), [['remove-rescan', 'done']]);
+    });
+  }
+
+  test('that does not know the card is not chosen', async () => {
+    install({ ids: ['1002:731f'] });
+    await take();
+    assert.match(said(`reset-module ${card}`), /was loaded/);
+    assert.match(said(`reset-method ${gpu}`), /the kernel resets it by: bus/);
+  });
+
+  test('that was unloaded in between is missed aloud, and the next rung is taken', async () => {
+    install();
+    await take();
+    sim.kernel.unloadModule(name);
+    sim.kernel.die(card, { healsBy: ['remove-rescan'] });
+    await giveBack();
+    const states = [
+      ['device_specific', 'failed'],
+      ['remove-rescan', 'done'],
+    ];
+    assert.deepEqual(rungsOf(last()), states);
+    assert.match(
+      said('rung device_specific'),
+      /refuses the method \(EINVAL\); vendor-reset is not/,
+    );
+  });
+
+  for (const outcome of ['fails', 'smu-error'] as const) {
+    test(`whose reset ${outcome} answers 0 and is not believed`, async () => {
+      install({ outcome });
+      await take();
+      sim.kernel.die(card, { healsBy: ['device_specific', 'remove-rescan'] });
+      await giveBack();
+      assert.deepEqual(rungsOf(last()).at(0), ['device_specific', 'failed']);
+      assert.match(said('rung device_specific'), /returned 0 .* its own log says that it failed: /);
+      assert.deepEqual(rungsOf(last()).at(-1), ['remove-rescan', 'done']);
+    });
+  }
+
+  test('whose reset of a healthy card fails leaves that to the next rung', async () => {
+    install({ outcome: 'fails' });
+    await take();
+    await giveBack();
+    assert.deepEqual(rungsOf(last()), [['device_specific', 'failed']]);
+    assert.match(said(`revive ${card}`), /is due .*, but tried device_specific, but the kernel/);
+  });
+
+  test('wakes a card whose BARs are wrong: the next rung mends them', async () => {
+    install();
+    await take();
+    sim.kernel.die(card, { healsBy: ['device_specific'] });
+    await giveBack();
+    const states = [
+      ['device_specific', 'failed'],
+      ['remove-rescan', 'done'],
+    ];
+    assert.deepEqual(rungsOf(last()), states);
+    assert.match(said('rung device_specific'), /BAR 0 reads/);
+  });
+
+  test('that brings back the GPU without its sound has not healed the card', async () => {
+    install({ losesAudio: true });
+    await take();
+    sim.kernel.die(card, { healsBy: ['device_specific'], clean: true });
+    await assert.rejects(giveBack());
+    assert.deepEqual(rungsOf(last()).at(0), ['device_specific', 'failed']);
+    assert.match(said('rung device_specific'), new RegExp(`wedged: ${audio.replace('.', '\\.')}`));
+  });
+
+  test('is left alone where the configuration does without it, and is another where it says so', async () => {
+    install();
+    sim.config = { ...defaultConfig, cards: new Map([[card, { ladder: ['remove-rescan'] }]]) };
+    await take();
+    assert.equal(said(`reset-module ${card}`), '');
+    await giveBack();
+    sim.kernel.installModule('my_reset', { ids: ['1002:67df'] });
+    sim.config = { ...defaultConfig, cards: new Map([[card, { resetModule: 'my_reset' }]]) };
+    await take();
+    assert.equal(said(`reset-module ${card}`), 'my_reset was loaded');
+    assert.deepEqual(methods(), ['device_specific']);
+  });
+
+  test('is loaded for a reset that is asked for', async () => {
+    install({ forbidsBusReset: true });
+    await sim.handover.reset(sim.card(card), ['device_specific'], 't').ended;
+    assert.deepEqual(rungsOf(last()), [['device_specific', 'done']]);
+    assert.deepEqual(sim.kernel.resets, [{ method: 'device_specific', address: gpu }]);
+    // The old list was `bus`, which vendor-reset forbids from now on: then it is what the kernel finds.
+    assert.deepEqual(methods(), ['device_specific']);
+  });
+});
