@@ -266,11 +266,14 @@ export function createHandover(parts: HandoverParts): Handover {
         const closed = plan.revive.filter((step) => step.step === 'wait-closed');
         await runSteps(closed, { ...base, onFailure: 'stop', signal: never });
       }
-      // What libvirt bound it has given back by now; the rest stays where it was found (invariant 2).
+      // What libvirt bound it has given back by now; the rest stays where it was found (invariant 2). A rung may have pinned
+      // power, which is put back.
       const giveBack =
         lease.boundBy === 'libvirt'
           ? plan.giveBack.filter(
-              (step) => step.step === 'bind-home' && step.args.driver === anyDriver,
+              (step) =>
+                step.step === 'restore-power' ||
+                (step.step === 'bind-home' && step.args.driver === anyDriver),
             )
           : plan.giveBack;
       await runSteps(giveBack, { ...base, onFailure: 'go-on', signal: never });

@@ -98,6 +98,7 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
     { step: 'pin-power', args: { card: address, devices: functions } },
+    { step: 'verify', args: { card: address, known: card } },
   ];
 }
 

@@ -28,7 +28,12 @@ export interface Judgement {
 }
 
 /** Steps that only wait or read: that the host went down in one of them says nothing about it. */
-const harmlessSteps: ReadonlySet<string> = new Set(['wait-free', 'wait-closed', 'revive']);
+const harmlessSteps: ReadonlySet<string> = new Set([
+  'wait-free',
+  'wait-closed',
+  'revive',
+  'verify',
+]);
 
 /** Judges the past. `now` is microseconds since the epoch. */
 export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: number): Judgement {

@@ -37,6 +37,9 @@ interface Done {
   readonly undo: UndoData;
 }
 
+/** Steps that fail because the card is dead. */
+const findsDead: ReadonlySet<StepName> = new Set(['revive', 'verify']);
+
 /** Runs the steps in order. Rejects with the first failure; its message names what was and what could not be undone. */
 export async function runSteps(steps: readonly Step[], options: RunOptions): Promise<void> {
   const done: Done[] = [];
@@ -49,7 +52,7 @@ export async function runSteps(steps: readonly Step[], options: RunOptions): Pro
       const error = asRevivedError(thrown);
       failure ??= error;
       const begun = done.at(-1)?.step === step;
-      if (options.onFailure === 'rollback' && begun && step.step === 'revive') {
+      if (options.onFailure === 'rollback' && begun && findsDead.has(step.step)) {
         throw new LeftAsIsError(error.code, error.message, error.advice, { cause: error });
       }
       if (options.onFailure === 'rollback') {

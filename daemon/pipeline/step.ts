@@ -37,6 +37,8 @@ export interface StepArgs {
   };
   /** Loads the kernel module that gives the card device_specific; goes on without it too. */
   'reset-module': { readonly card: CardAddress; readonly module: string };
+  /** The last look before the guest. */
+  verify: { readonly card: CardAddress; readonly known: Card };
   /** Health check, and the ladder where it is due. */
   revive: {
     readonly card: CardAddress;

@@ -9,6 +9,7 @@ import { resetModule } from './reset-module.ts';
 import { restorePower } from './restore-power.ts';
 import { reviveStep } from './revive.ts';
 import { unbind } from './unbind.ts';
+import { verify } from './verify.ts';
 import { waitClosed } from './wait-closed.ts';
 import { waitFree } from './wait-free.ts';
 
@@ -24,4 +25,5 @@ export const executors: { readonly [K in StepName]: StepExecutor<K> } = {
   'reset-method': resetMethod,
   'reset-module': resetModule,
   revive: reviveStep,
+  verify,
 };

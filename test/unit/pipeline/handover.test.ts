@@ -224,6 +224,17 @@ describe('handover', () => {
     });
   });
 
+  test('a card that dies as vfio-pci takes it goes neither to the guest nor back to its drivers', async () => {
+    sim.watch.atWrite = (path) => {
+      if (path.endsWith('power/control') && sim.driver(`${bochs}.1`) === 'vfio-pci') {
+        sim.kernel.die(bochs);
+      }
+    };
+    await assert.rejects(take(bochs), /would not work in a guest: it is wedged/);
+    assert.deepEqual(drivers(bochs), ['vfio-pci', 'vfio-pci']);
+    assert.equal(onDisk()[0]?.state, 'stranded');
+  });
+
   test('a function that left the bus is missed by name, and the card is not given away without it', async () => {
     await take(bochs);
     sim.kernel.loseFunction(`${bochs}.1`);

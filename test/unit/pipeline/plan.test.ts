@@ -58,7 +58,7 @@ const gpuLease: Lease = {
 const titles = (change: Partial<PrepareRequest> = {}) =>
   planPrepare(request(change)).cards.flatMap(({ steps }) => steps.map(stepTitle));
 
-test('a handover: wait, pin, override before unbind, audio first, module, revive, method, bind, pin again', () => {
+test('a handover: wait, pin, override before unbind, audio first, module, revive, method, bind, pin, verify', () => {
   assert.deepEqual(titles(), [
     'wait-free 0000:0b:00',
     'pin-power 0000:0b:00',
@@ -72,6 +72,7 @@ test('a handover: wait, pin, override before unbind, audio first, module, revive
     'bind-vfio 0000:0b:00.0',
     'bind-vfio 0000:0b:00.1',
     'pin-power 0000:0b:00',
+    'verify 0000:0b:00',
   ]);
 });
 

@@ -354,6 +354,33 @@ describe('steps', () => {
     });
   });
 
+  describe('verify', () => {
+    const { run } = executors.verify;
+
+    test('lets a card go to its guest that answers', async () => {
+      assert.match(await run({ card, known: sim.card(card) }, context), /^healthy: 0000:01:00\.0/);
+    });
+
+    test('refuses one that is dead, or asleep in spite of all', async () => {
+      const known = sim.card(card);
+      sim.kernel.die(card);
+      await assert.rejects(run({ card, known }, context), {
+        message: /^Card 0000:01:00 would not work in a guest: it is wedged \(.*reads as all ones/,
+        advice: /revivectl reset 0000:01:00/,
+      });
+      await use(machine(desktopSpec));
+      const navi = cardAt('0000:03:00');
+      const all = [...sim.functions(navi).slice(0, 3), address('0000:02:00.0')];
+      for (const one of all.slice(0, 3)) sim.kernel.write(sim.at(one, 'driver/unbind'), one);
+      for (const one of sim.functions(navi)) {
+        sim.kernel.write(sim.at(one, 'power/control'), 'auto');
+      }
+      sim.kernel.write(sim.at('0000:02:00.0', 'power/control'), 'auto');
+      const asleep = run({ card: navi, known: sim.card(navi) }, context);
+      await assert.rejects(asleep, /0000:03:00\.0, .* cannot be woken/);
+    });
+  });
+
   test('revive tells what it saw before and after', async () => {
     const known = sim.card(card);
     const never = { evenIfHealthy: false, force: false, whenHealthy: [], module: null };
