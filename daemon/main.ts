@@ -4,6 +4,7 @@ import { systemBusAddress } from './bus/address.ts';
 import { type Connection, connect } from './bus/connection.ts';
 import { exportService } from './bus/export.ts';
 import { interfaceXml } from './bus/introspection.ts';
+import { createLogind } from './bus/sleep.ts';
 import { interfaceNames } from './bus/table.ts';
 import { Variant } from './bus/wire.ts';
 import type { Config } from './config/config.ts';
@@ -19,6 +20,7 @@ import { createModuleLoader } from './host/modules.ts';
 import { createNotify } from './host/notify.ts';
 import { openHostRisk } from './host/risk.ts';
 import { createStuckChildren, guardIo } from './host/stuck.ts';
+import { createSleep } from './host/suspend.ts';
 import { createLibvirtClient } from './libvirt/client.ts';
 import { readDomain } from './libvirt/domain-xml.ts';
 import { isActive, newsOf } from './libvirt/news.ts';
@@ -100,6 +102,18 @@ async function main(): Promise<void> {
     get deadlines() {
       return { ...defaultDeadlines, holders: config.holdersSeconds * 1000 };
     },
+    suspend: createSleep({
+      sys: paths.sys,
+      io,
+      logind: createLogind(connection),
+      writeMs: defaultDeadlines.attributeWrite,
+      allowed: () => config.suspend,
+      running: (card) => {
+        if (libvirt.state().state !== 'connected') return undefined;
+        const others = desk.domains().filter((one) => !one.cards.includes(card));
+        return others.filter((one) => isActive(one.state)).map((one) => one.name);
+      },
+    }),
     loadModule: createModuleLoader(paths.sys, async (unit) => {
       const systemd = {
         destination: 'org.freedesktop.systemd1',

@@ -20,6 +20,8 @@ export interface Config {
   readonly holdersSeconds: number;
   /** Seconds that `prepare` may spend on reviving a dead card before it refuses the start. */
   readonly prepareReviveSeconds: number;
+  /** The rung `suspend`: never, only while no other domain runs, or whatever runs. */
+  readonly suspend: 'never' | 'alone' | 'always';
   readonly cards: ReadonlyMap<CardAddress, CardConfig>;
   /** Names of domains that are left to libvirt. */
   readonly unmanagedDomains: ReadonlySet<string>;
@@ -29,6 +31,7 @@ export const defaultConfig: Config = {
   hookUnreachable: 'allow',
   holdersSeconds: 10,
   prepareReviveSeconds: 100,
+  suspend: 'alone',
   cards: new Map(),
   unmanagedDomains: new Set(),
 };

@@ -101,6 +101,7 @@ function merge(config: Config, file: ConfigFile): Config {
     hookUnreachable: file.hook?.unreachable ?? config.hookUnreachable,
     holdersSeconds: file['holders-seconds'] ?? config.holdersSeconds,
     prepareReviveSeconds: file['prepare-revive-seconds'] ?? config.prepareReviveSeconds,
+    suspend: file.suspend ?? config.suspend,
     cards,
     unmanagedDomains: unmanaged,
   };

@@ -5,6 +5,7 @@ export interface ConfigFile {
   readonly hook?: { readonly unreachable?: 'allow' | 'refuse' };
   readonly 'holders-seconds'?: number;
   readonly 'prepare-revive-seconds'?: number;
+  readonly suspend?: 'never' | 'alone' | 'always';
   readonly cards?: Readonly<
     Record<
       string,
@@ -30,6 +31,7 @@ export const schema = {
     },
     'holders-seconds': { type: 'integer', minimum: 0, maximum: 120 },
     'prepare-revive-seconds': { type: 'integer', minimum: 0, maximum: 110 },
+    suspend: { enum: ['never', 'alone', 'always'] },
     cards: {
       type: 'object',
       maxProperties: 256,

@@ -2,6 +2,7 @@
  * Keeps PCI functions out of runtime sleep: power/control=on pins D0, d3cold_allowed=0 forbids that power is cut. A card
  * that falls into D3cold under a guest, or after vendor-reset, may not come back (facts/kernel.md 4, 6 row 6).
  */
+import { asRevivedError } from '../errors.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { deviceDirectory } from '../pci/device.ts';
 import { writeAttribute } from '../sysfs/attribute.ts';
@@ -27,6 +28,19 @@ export async function keepAwake(host: Host, devices: readonly FunctionAddress[])
     }
   }
   return changed;
+}
+
+/** As keepAwake; never rejects, but says what could not be written. */
+export async function triedAwake(
+  host: Host,
+  devices: readonly FunctionAddress[],
+): Promise<readonly string[]> {
+  try {
+    await keepAwake(host, devices);
+    return [];
+  } catch (thrown) {
+    return [asRevivedError(thrown).message];
+  }
 }
 
 /** The functions that sleep, or that the kernel could not wake: `power_state` is its own belief and never blocks. */

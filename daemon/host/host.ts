@@ -9,6 +9,7 @@ import type { Lock } from './lock.ts';
 import type { LoadModule } from './modules.ts';
 import type { HostRisk } from './risk.ts';
 import type { StuckChildren } from './stuck.ts';
+import type { Sleep } from './suspend.ts';
 
 /** Limits in milliseconds. Times seen on real kernels are in facts/kernel.md 9.3 and 0.3. */
 export interface Deadlines {
@@ -57,6 +58,8 @@ export interface Host {
   /** Kernel release, as `uname -r`. */
   readonly kernel: string;
   readonly deadlines: Deadlines;
+  /** S3, for the rung that needs it. */
+  readonly suspend: Sleep;
   /** Loads a kernel module; rejects with the reason. */
   readonly loadModule: LoadModule;
 }

@@ -7,11 +7,11 @@ import { later, waitFor } from '../deadline.ts';
 import { asRevivedError, RevivedError, sentence } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { medianMs } from '../host/outcome.ts';
-import { quarantinedReason } from '../host/quarantine.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 import { type Card, type Inventory, isInteresting, readInventory } from '../pci/inventory.ts';
 import { isRungName } from '../pci/rung-name.ts';
+import { rungAgainst } from '../reset/revive.ts';
 import { checkCard } from '../reset/verify.ts';
 import type { LeftOver } from '../sysfs/left-over.ts';
 import { createDomainBook, type DomainNews, type KnownDomain } from './domains.ts';
@@ -130,7 +130,7 @@ export function createDesk(parts: DeskParts): Desk {
     health,
     jobs: jobs.all(),
     config: config(),
-    against: (card, rung) => quarantinedReason(host, card, 'rung', rung),
+    against: (card, rung) => rungAgainst(host, card, rung),
     outcomes: host.ledger.outcomes(),
     kernel: host.kernel,
   });

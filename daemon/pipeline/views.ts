@@ -6,6 +6,7 @@ import { deviceDirectory, idOf } from '../pci/device.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, cardName, type Inventory, isInteresting } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import { ladderFor } from '../reset/ladder.ts';
 import { preferred, recordOf } from '../reset/preference.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
@@ -26,8 +27,8 @@ export interface CardSources {
   readonly health: ReadonlyMap<CardAddress, Health>;
   readonly jobs: readonly JobView[];
   readonly config: Config;
-  /** Why a rung of the ladder is not done on a card (quarantine); undefined when it may be. */
-  readonly against: (card: CardAddress, rung: string) => string | undefined;
+  /** Why a rung of the ladder is not done on a card (reset/revive.ts, rungAgainst); undefined when it may be. */
+  readonly against: (card: CardAddress, rung: RungName) => string | undefined;
   /** What came of rungs before, and the kernel that runs. */
   readonly outcomes: readonly Outcome[];
   readonly kernel: string;
@@ -107,8 +108,8 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
       rung: entry.name,
       available: entry.available && against === undefined,
       reason: `${against ?? entry.reason}${triesText(recordOf(entry.name, subject, outcomes))}`,
-      expectedMs: entry.rung?.expectedMs ?? 0,
-      worstMs: entry.rung?.worstMs ?? 0,
+      expectedMs: entry.rung.expectedMs,
+      worstMs: entry.rung.worstMs,
       reaches: entry.reaches,
     };
   });

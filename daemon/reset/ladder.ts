@@ -5,16 +5,21 @@
 import type { FunctionAddress } from '../pci/address.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
 import { type RungName, rungNames } from '../pci/rung-name.ts';
-import type { ExecutableRung, ResetFacts, Rung } from './rung.ts';
+import type { ResetFacts, Rung } from './rung.ts';
 import { acpi } from './rungs/acpi.ts';
 import { afFlr } from './rungs/af-flr.ts';
+import { amdgpu } from './rungs/amdgpu.ts';
 import { bus } from './rungs/bus.ts';
+import { cxlBus } from './rungs/cxl-bus.ts';
+import { d3cold } from './rungs/d3cold.ts';
 import { deviceSpecific } from './rungs/device-specific.ts';
 import { flr } from './rungs/flr.ts';
 import { pm } from './rungs/pm.ts';
+import { rebootHost } from './rungs/reboot-host.ts';
 import { removeRescan } from './rungs/remove-rescan.ts';
 import { slotPower } from './rungs/slot-power.ts';
 import { subordinate } from './rungs/subordinate.ts';
+import { suspend } from './rungs/suspend.ts';
 
 export const rungs = {
   device_specific: deviceSpecific,
@@ -23,10 +28,15 @@ export const rungs = {
   acpi,
   pm,
   bus,
+  cxl_bus: cxlBus,
   subordinate,
+  amdgpu,
   'remove-rescan': removeRescan,
   'slot-power': slotPower,
-} satisfies { readonly [Name in ExecutableRung]: Rung };
+  d3cold,
+  suspend,
+  'reboot-host': rebootHost,
+} satisfies { readonly [Name in RungName]: Rung };
 
 interface Entry {
   readonly name: RungName;
@@ -42,8 +52,7 @@ export type LadderEntry =
       /** What it does to cards of this family, where that forbids it and the configuration forces it; else undefined. */
       readonly forced: string | undefined;
     })
-  /** `rung`: undefined where this version has none of that name. */
-  | (Entry & { readonly available: false; readonly rung: Rung | undefined });
+  | (Entry & { readonly available: false; readonly rung: Rung });
 
 export interface LadderOptions {
   /** What is known of the card; default: what the quirk data says of it. */
@@ -96,8 +105,7 @@ function assessed(name: RungName, facts: ResetFacts, quirk: Quirk, force: boolea
     const anyway = 'force: true for this card in the configuration would try it all the same';
     return leftOut(name, `${forbidden(name, quirk)} (${anyway})`);
   }
-  const rung = executable(name);
-  if (rung === undefined) return leftOut(name, 'this version of revived cannot do it');
+  const rung = rungs[name];
   const assessment = rung.assess(facts);
   if (!assessment.available) return leftOut(name, assessment.reason);
   const { reaches } = assessment;
@@ -109,13 +117,9 @@ function assessed(name: RungName, facts: ResetFacts, quirk: Quirk, force: boolea
 }
 
 function leftOut(name: RungName, reason: string): LadderEntry {
-  return { name, rung: executable(name), available: false, reason, reaches: [] };
+  return { name, rung: rungs[name], available: false, reason, reaches: [] };
 }
 
 function forbidden(name: RungName, quirk: Quirk): string {
   return `never on ${quirk.family?.name ?? 'this card'}: ${quirk.never.get(name) ?? ''}`;
-}
-
-function executable(name: RungName): Rung | undefined {
-  return Object.values(rungs).find((rung) => rung.name === name);
 }

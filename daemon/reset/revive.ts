@@ -8,6 +8,7 @@ import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
 import { riskIn } from '../host/risk.ts';
 import { aerRises, readAerCounts, riseText } from '../pci/aer.ts';
+import type { CardAddress } from '../pci/address.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
@@ -70,8 +71,16 @@ interface Climb {
   health: Health;
 }
 
+/** Why a rung is not done on a card although it could be: quarantine, or others would suffer. Undefined when it may be. */
+export function rungAgainst(host: Host, card: CardAddress, name: RungName): string | undefined {
+  return (
+    quarantinedReason(host, card, 'rung', name) ??
+    (name === 'suspend' ? host.suspend.against(card) : undefined)
+  );
+}
+
 /** Rungs under the kernel's one lock for removals and rescans (pci_rescan_remove_lock; invariant 11). */
-const busWide: ReadonlySet<RungName> = new Set(['remove-rescan', 'slot-power']);
+const busWide: ReadonlySet<RungName> = new Set(['remove-rescan', 'slot-power', 'suspend']);
 /**
  * Rungs that take the link down, or may: a fatal error that it reports meanwhile is their doing. It is told, and what decides
  * is how the card is afterwards.
@@ -126,6 +135,8 @@ function isFit(health: Health): boolean {
 async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<string | undefined> {
   const { host, card, quirk, options, records } = climb;
   const first = records.length;
+  /** Rungs that cannot be done, with the reason. */
+  const left: string[] = [];
   for (const name of names) {
     const against = obstacle(host, card, options.signal);
     if (against !== undefined) return against;
@@ -142,6 +153,13 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
       if (never !== undefined) {
         const message = `Rung ${name} is left out although it was asked for: ${entry?.reason ?? never}`;
         host.log.warn({ card: card.address, rung: name }, message);
+      }
+      left.push(`${name}: ${entry?.reason ?? 'it is not known'}`);
+      if (name === 'reboot-host' && !isFit(climb.health)) {
+        const detail = entry?.reason ?? '';
+        const record: RungRecord = { rung: name, state: 'skipped', ms: 0, detail };
+        records.push(record);
+        await options.onRung?.(name, record);
       }
       continue;
     }
@@ -183,7 +201,10 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
     .filter((record) => record.state !== 'skipped')
     .map((record) => record.rung)
     .join(', ');
-  if (tried === '') return 'no rung of the ladder can be done on this card here and now';
+  if (tried === '') {
+    const why = left.length === 0 ? '' : ` (${left.join('; ')})`;
+    return `no rung of the ladder can be done on this card here and now${why}`;
+  }
   return climb.health.state === 'healthy'
     ? `tried ${tried}, but the kernel could not do it`
     : `tried ${tried}; the card is still ${climb.health.state}`;
@@ -250,8 +271,8 @@ function obstacle(host: Host, card: Card, signal: AbortSignal | undefined): stri
 
 // What forbids this rung, but not the next one.
 function forbidden(host: Host, card: Card, name: RungName): string | undefined {
-  const quarantined = quarantinedReason(host, card.address, 'rung', name);
-  if (quarantined !== undefined) return quarantined;
+  const against = rungAgainst(host, card.address, name);
+  if (against !== undefined) return against;
   const child = busWide.has(name) ? host.stuck.busHeldBy() : undefined;
   return child === undefined
     ? undefined

@@ -5,21 +5,18 @@
 
 import type { Host } from '../host/host.ts';
 import { isModuleLive } from '../host/modules.ts';
+import { sleepObstacle } from '../host/suspend.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { deviceDirectory, isBridge } from '../pci/device.ts';
 import type { Card, Inventory } from '../pci/inventory.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { present, readAttribute, readNames } from '../sysfs/read.ts';
 
-/** Rungs that this version can carry out. */
-export type ExecutableRung = Exclude<
-  RungName,
-  'cxl_bus' | 'amdgpu' | 'd3cold' | 'suspend' | 'reboot-host'
->;
-
 export interface PortFacts {
   readonly address: FunctionAddress;
   readonly canResetSubordinate: boolean;
+  /** ACPI has power resources for its D3 (_PR3): it can take the power away below it. */
+  readonly canCutPower: boolean;
   /** Functions below that are no bridges: what a reset of the secondary bus reaches. */
   readonly below: readonly FunctionAddress[];
 }
@@ -40,6 +37,10 @@ export interface ResetFacts {
   readonly configDead: boolean;
   /** No function is on the bus. */
   readonly gone: boolean;
+  /** Why the host cannot sleep and wake by itself; undefined when it can. */
+  readonly noSleep: string | undefined;
+  /** The host has the driver amdgpu. */
+  readonly amdgpuLoaded: boolean;
   /** The module that gives the card device_specific, if it has one (reset-module.ts). */
   readonly module?: { readonly name: string; readonly loaded: boolean } | undefined;
 }
@@ -54,7 +55,7 @@ export type RungAnswer =
   | { readonly state: 'stuck'; readonly said: string; readonly pid: number };
 
 export interface Rung {
-  readonly name: ExecutableRung;
+  readonly name: RungName;
   /** One clause for people: "resets the bus below the port, with all functions of the card". */
   readonly does: string;
   /** Usual and longest time in milliseconds (facts/kernel.md 9.3; a dead function with a PM capability: 70 s). */
@@ -89,11 +90,15 @@ export function readResetFacts(
     ports: card.ports.map((address) => ({
       address,
       canResetSubordinate: present(`${deviceDirectory(sys, address)}/reset_subordinate`),
+      // drivers/acpi/device_sysfs.c, acpi_device_expose_power_resources: the directory is there for a _PR3 with resources.
+      canCutPower: present(`${deviceDirectory(sys, address)}/firmware_node/power_resources_D3hot`),
       below: Array.from(inventory.functions.values())
         .filter((fn) => !isBridge(fn) && fn.ports.includes(address))
         .map((fn) => fn.address),
     })),
     slot: slotOf(sys, card),
+    noSleep: sleepObstacle(sys),
+    amdgpuLoaded: present(`${sys}/bus/pci/drivers/amdgpu`),
     configDead,
     gone: !card.functions.some((fn) => inventory.functions.has(fn.address)),
   };

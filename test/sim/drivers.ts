@@ -183,6 +183,13 @@ export function removeId(driver: DriverState, value: string): string | null {
   return null;
 }
 
+/** The file by which amdgpu is asked to reset a card, below sys; undefined where it does not have it. */
+export function recoverPathOf(device: DeviceState): string | undefined {
+  const card = device.nodes.find((node) => node.startsWith('drm/card'));
+  if (device.driver !== 'amdgpu' || card === undefined) return undefined;
+  return `kernel/debug/dri/${card.slice('drm/card'.length)}/amdgpu_gpu_recover`;
+}
+
 function attachAll(core: Core, driver: DriverState): void {
   for (const device of Object.values(core.state.devices)) {
     if (device.enumerated && device.driver === null) bindTo(core, driver, device);

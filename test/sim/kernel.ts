@@ -12,6 +12,7 @@ import * as faults from './faults.ts';
 import { blockedBy, type Entry, goOn, heldBy } from './locks.ts';
 import { installModule, loadModule, type ModuleOptions, unloadModule } from './modules.ts';
 import { demandOf, perform } from './operations.ts';
+import { recoverGpu } from './reset.ts';
 import type { DeviceState, Healer, MachineState, PathFault, ResetEvent } from './state.ts';
 import { newRoot, Store } from './store.ts';
 import { keyOf, type Target, targetOf } from './target.ts';
@@ -129,7 +130,11 @@ export class SimKernel {
       }
       const outcome = this.#enter(core, { path, target: opened, value: null });
       if (outcome.errno !== null || outcome.pending !== null) return { ...outcome, data: nothing };
-      return { ...outcome, data: contentOf(core.state, opened).subarray(0, length) };
+      const data =
+        opened.kind === 'recover'
+          ? Buffer.from(recoverGpu(core, opened.device))
+          : contentOf(core.state, opened);
+      return { ...outcome, data: data.subarray(0, length) };
     });
   }
 
@@ -193,6 +198,11 @@ export class SimKernel {
 
   unloadModule(name: string): void {
     this.#change((core) => unloadModule(core, name));
+  }
+
+  /** amdgpu's resets of this card fail from now on. */
+  failRecover(card: string): void {
+    this.#change((core) => core.state.recoverFails.push(card));
   }
 
   loadDriver(name: string): void {

@@ -42,6 +42,8 @@ export interface MachineSpec {
   /** vfio-pci.ids=..., which also puts vfio-pci before all others. */
   readonly vfioIds?: readonly string[];
   readonly iommu?: boolean;
+  /** A clock that can wake it from S3; none by default, so that no rung lets it sleep unasked. */
+  readonly rtc?: boolean;
   /** What powering a slot off does: QEMU ejects the device for good (facts/kernel.md 9.2). */
   readonly slotPower?: 'real' | 'ejects';
 }
@@ -117,6 +119,7 @@ class Builder {
     const bootOptions: BootOptions = { drivers, vfioIds, bindings: this.#bindings };
     return {
       iommu: this.#spec.iommu ?? true,
+      rtc: this.#spec.rtc ?? false,
       bootOptions,
       devices: Object.fromEntries(sorted.map((device) => [device.address, device])),
       drivers: [],
@@ -125,6 +128,7 @@ class Builder {
       booting: false,
       bootId: '',
       ailments: {},
+      recoverFails: [],
       afterGuest: {},
       faults: [],
       pending: [],

@@ -47,6 +47,7 @@ export function demandOf(state: MachineState, target: Target, value: string | nu
       return (value ?? '').startsWith('0')
         ? removal(state, slotVictims(target.port, state))
         : { ...free, rescanLock: true };
+    case 'recover':
     case 'drivers_autoprobe':
     case 'console':
       return free;
@@ -122,6 +123,8 @@ export function perform(
     case 'drivers_autoprobe':
       core.state.autoprobe = !/^0/.test(value);
       return done;
+    case 'recover':
+      return answer('EACCES');
     case 'console': {
       const console = core.state.consoles[target.name];
       const number = kernelNumber(value);

@@ -21,7 +21,8 @@ export function setControl(core: Core, device: DeviceState, value: string): stri
     wake(core, device);
   } else if (sameWord(value, 'auto')) {
     device.control = 'auto';
-    idle(core, device);
+    if (device.bridge === null) idle(core, device);
+    else cutIfIdle(core, device);
   } else return 'EINVAL';
   core.touch(device.address);
   return null;
@@ -66,15 +67,22 @@ export function idle(core: Core, device: DeviceState): void {
   device.powerState = alive ? 'D3hot' : 'D3cold';
   core.touch(device.address);
   const parent = device.parent === null ? undefined : core.state.devices[device.parent];
-  const siblings = enumeratedBelow(core.state, device.parent);
-  const bridge = bridgeOf(parent);
+  if (parent !== undefined) cutIfIdle(core, parent);
+}
+
+// The port is suspended with all that is below it, if they all may lose their power (pci_bridge_d3_update).
+function cutIfIdle(core: Core, port: DeviceState): void {
+  const siblings = enumeratedBelow(core.state, port.address);
+  const bridge = bridgeOf(port);
   const cold =
     bridge?.d3cold === true &&
-    parent?.control === 'auto' &&
-    parent.d3coldAllowed &&
+    port.control === 'auto' &&
+    port.d3coldAllowed &&
     siblings.every((one) => asleep(core.state, one) && one.d3coldAllowed);
   if (!cold) return;
   bridge.cold = true;
+  port.powerState = 'D3cold';
+  core.touch(port.address);
   for (const sibling of siblings) {
     sibling.powerState = 'D3cold';
     core.touch(sibling.address);
@@ -92,6 +100,10 @@ function healByColdStart(core: Core, device: DeviceState): void {
   const bridge = bridgeOf(parent);
   if (bridge?.cold !== true) return;
   bridge.cold = false;
+  if (parent !== undefined) {
+    parent.powerState = 'D0';
+    core.touch(parent.address);
+  }
   if (core.state.ailments[card]?.healsBy.includes('d3cold') !== true) return;
   delete core.state.ailments[card];
   for (const sibling of enumeratedBelow(core.state, device.parent)) core.touch(sibling.address);

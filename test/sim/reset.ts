@@ -84,6 +84,24 @@ export function probeMethods(core: Core, device: DeviceState): ResetMethod[] {
   return resetMethods.filter((method) => isSupported(core, device, method));
 }
 
+/** A read of amdgpu_gpu_recover: its return code as text, its verdict in the log (amdgpu_device.c, 6.12). */
+export function recoverGpu(core: Core, device: DeviceState): string {
+  core.state.resets.push({ method: 'amdgpu', address: device.address });
+  say(core, device, 'GPU reset begin!');
+  say(core, device, 'MODE1 reset');
+  const fails = core.state.recoverFails.includes(cardAddressOf(device.address));
+  if (fails) {
+    say(core, device, 'GPU mode1 reset failed');
+    say(core, device, 'GPU reset(1) failed');
+    say(core, device, 'GPU reset end with ret = -62');
+    return '-62\n';
+  }
+  healSaved(core, [device], 'amdgpu');
+  say(core, device, 'GPU reset succeeded, trying to resume');
+  say(core, device, 'GPU reset(1) succeeded!');
+  return '0\n';
+}
+
 /** Writes to a bridge's `reset_subordinate`. EAGAIN while something below is locked. */
 export function resetSubordinate(
   core: Core,

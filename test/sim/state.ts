@@ -161,12 +161,14 @@ export interface Holder {
 }
 
 export interface ResetEvent {
-  readonly method: ResetMethod | 'subordinate' | 'vfio-close' | 'slot-power';
+  readonly method: ResetMethod | 'subordinate' | 'vfio-close' | 'slot-power' | 'amdgpu';
   readonly address: string;
 }
 
 export interface MachineState {
   readonly iommu: boolean;
+  /** A clock that can wake it from S3. */
+  readonly rtc: boolean;
   readonly bootOptions: BootOptions;
   /** By address, in address order. */
   devices: Record<string, DeviceState>;
@@ -180,6 +182,8 @@ export interface MachineState {
   bootId: string;
   /** By card address. */
   ailments: Record<string, Ailment>;
+  /** amdgpu cannot reset these, and says so. By card address. */
+  recoverFails: string[];
   /** Applied to a card when its guest lets go. By card address. */
   afterGuest: Record<string, Ailment>;
   faults: PathFault[];

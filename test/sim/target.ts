@@ -1,6 +1,6 @@
 /** What a path below sys means to the simulated kernel. Spellings of one file give one key. */
 import { attributesOf } from './attributes.ts';
-import { driverNamed, isKnownDriver } from './drivers.ts';
+import { driverNamed, isKnownDriver, recoverPathOf } from './drivers.ts';
 import { portOfSlot } from './slot.ts';
 import type { DeviceState, DriverState, MachineState } from './state.ts';
 import { enumeratedAt } from './topology.ts';
@@ -13,6 +13,7 @@ export type Target = { readonly key: string } & (
   | { readonly kind: 'drivers_probe' }
   | { readonly kind: 'drivers_autoprobe' }
   | { readonly kind: 'console'; readonly name: string }
+  | { readonly kind: 'recover'; readonly device: DeviceState }
 );
 
 type DriverFile = 'bind' | 'unbind' | 'new_id' | 'remove_id';
@@ -25,6 +26,7 @@ export function targetOf(state: MachineState, path: string): Target | undefined 
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts[0] === 'devices' && parts[1] === 'pci0000:00') return inDevice(state, parts.slice(2));
   if (parts[0] === 'class' && parts[1] === 'vtconsole') return consoleBind(state, parts.slice(2));
+  if (parts[0] === 'kernel' && parts[1] === 'debug') return inDebug(state, parts.join('/'));
   if (parts[0] !== 'bus' || parts[1] !== 'pci') return undefined;
   const rest = parts.slice(2);
   switch (rest[0]) {
@@ -73,6 +75,11 @@ function inDriver(state: MachineState, parts: readonly string[]): Target | undef
 
 function isDriverFile(file: string): file is DriverFile {
   return driverFiles.includes(file);
+}
+
+function inDebug(state: MachineState, path: string): Target | undefined {
+  const device = Object.values(state.devices).find((one) => recoverPathOf(one) === path);
+  return device && { kind: 'recover', device, key: path };
 }
 
 function inSlot(state: MachineState, parts: readonly string[]): Target | undefined {

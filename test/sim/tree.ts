@@ -15,6 +15,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { attributesOf, busName } from './attributes.ts';
+import { recoverPathOf } from './drivers.ts';
 import { slotPower } from './slot.ts';
 import type { DeviceState, Holder, MachineState } from './state.ts';
 import { directoryOf } from './topology.ts';
@@ -46,6 +47,7 @@ export class Tree {
     this.#put('sys/bus/pci/drivers_autoprobe', '1\n', 0o644);
     this.#put('sys/power/state', 'freeze mem disk\n', 0o644);
     this.#put('sys/power/mem_sleep', 's2idle [deep]\n', 0o644);
+    if (state.rtc) this.#put('sys/class/rtc/rtc0/wakealarm', '', 0o644);
     this.#put('sys/devices/pci0000:00/power/control', 'auto\n', 0o644);
     this.#put('dev/vfio/vfio', '');
     if (!existsSync(join(this.root, 'dev/kmsg'))) this.#put('dev/kmsg', '');
@@ -128,6 +130,10 @@ export class Tree {
   #create(state: MachineState, device: DeviceState, place: string): void {
     const stage = join(this.#stage, String(this.#staged++));
     mkdirSync(join(stage, 'power'), { recursive: true });
+    // A _PR3 with resources (drivers/acpi/device_sysfs.c).
+    if (device.bridge?.d3cold === true) {
+      mkdirSync(join(stage, 'firmware_node/power_resources_D3hot'), { recursive: true });
+    }
     for (const [name, attribute] of attributesOf(state, device)) {
       if (name.startsWith('pci_bus/')) mkdirSync(join(stage, dirname(name)), { recursive: true });
       writeFileSync(join(stage, name), attribute.content, { mode: attribute.mode });
@@ -231,6 +237,7 @@ export class Tree {
   #syncNodes(state: MachineState): void {
     const devices = Object.values(state.devices);
     const nodes = devices.flatMap((device) => device.nodes);
+    this.#syncRecover(devices);
     const groups = devices.filter((one) => one.driver === 'vfio-pci').map((one) => one.group);
     this.#syncFiles('dev/vfio', ['vfio', ...groups.map(String)]);
     this.#syncFiles(
@@ -244,6 +251,15 @@ export class Tree {
         .map((node) => node.slice('sound/card'.length))
         .flatMap((number) => [`controlC${number}`, `pcmC${number}D0p`]),
     );
+  }
+
+  // debugfs, where amdgpu has the card (amdgpu_debugfs.c).
+  #syncRecover(devices: readonly DeviceState[]): void {
+    const wanted = devices.flatMap((device) => recoverPathOf(device) ?? []);
+    this.#whenNew('recover', wanted.join(' '), () => {
+      rmSync(join(this.root, 'sys/kernel/debug/dri'), { recursive: true, force: true });
+      for (const path of wanted) this.#put(`sys/${path}`, '');
+    });
   }
 
   #syncHolders(holders: readonly Holder[]): void {

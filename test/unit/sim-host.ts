@@ -129,6 +129,7 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
     rescanLock: createLock('the PCI bus'),
     stuck,
     deadlines: { ...defaultDeadlines, ...shortWaits, ...deadlines },
+    suspend: { against: () => undefined, sleep: async () => kernel.suspend() },
     async loadModule(name, sign) {
       if (sign === 'driver') kernel.loadDriver(name);
       else if (!kernel.loadModule(name)) throw new RevivedError('failed', `There is no ${name}.`);

@@ -5,8 +5,7 @@
  */
 
 import { classify } from '../../doctor/explain.ts';
-import { asRevivedError } from '../../errors.ts';
-import { keepAwake } from '../../host/awake.ts';
+import { triedAwake } from '../../host/awake.ts';
 import type { Host } from '../../host/host.ts';
 import { mainFunction } from '../../pci/inventory.ts';
 import { printable } from '../../printable.ts';
@@ -41,7 +40,9 @@ export const deviceSpecific: Rung = {
     const cursor = host.kernelLog.cursor();
     const answer = await kernel.run(withModule(facts), host);
     if (answer.state === 'stuck') return answer;
-    const awake = await pinned(facts, host);
+    // vendor-reset leaves the card in D3hot, and from D3cold it may not come back (facts/kernel.md 4).
+    const devices = [...facts.functions, ...facts.ports].map(({ address }) => address);
+    const awake = await triedAwake(host, devices);
     const said = [answer.said, ...moduleSays(facts), ...awake].join('; ');
     const line = answer.state === 'done' ? failureIn(facts, host, cursor) : undefined;
     return line === undefined
@@ -64,17 +65,6 @@ function withModule(facts: ResetFacts): ResetFacts {
 
 function moduleSays({ module }: ResetFacts): readonly string[] {
   return module === undefined || module.loaded ? [] : [`${module.name} is not loaded any more`];
-}
-
-// vendor-reset leaves the card in D3hot, and from D3cold it may not come back (facts/kernel.md 4).
-async function pinned({ functions, ports }: ResetFacts, host: Host): Promise<readonly string[]> {
-  const devices = [...functions, ...ports].map(({ address }) => address);
-  try {
-    await keepAwake(host, devices);
-    return [];
-  } catch (thrown) {
-    return [asRevivedError(thrown).message];
-  }
 }
 
 function failureIn(facts: ResetFacts, host: Host, cursor: number): string | undefined {

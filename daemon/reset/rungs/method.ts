@@ -6,12 +6,13 @@
 import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
+import type { RungName } from '../../pci/rung-name.ts';
 import { readAttribute } from '../../sysfs/read.ts';
-import type { Assessment, ExecutableRung, ResetFacts, Rung, RungAnswer } from '../rung.ts';
+import type { Assessment, ResetFacts, Rung, RungAnswer } from '../rung.ts';
 import { hostDriven } from '../rung.ts';
 
 interface MethodRung {
-  readonly name: ExecutableRung;
+  readonly name: RungName;
   readonly does: string;
   readonly expectedMs: number;
   readonly worstMs: number;

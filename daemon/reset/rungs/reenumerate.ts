@@ -57,6 +57,21 @@ export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnsw
   return undefined;
 }
 
+/** Looks for functions below the port above the card; on a root bus, in the whole machine. Undefined when done. */
+export async function rescanBelow(facts: ResetFacts, host: Host): Promise<RungAnswer | undefined> {
+  const port = facts.ports[0];
+  const path =
+    port === undefined
+      ? `${host.paths.sys}/bus/pci/rescan`
+      : `${deviceDirectory(host.paths.sys, port.address)}/rescan`;
+  const result = await host.io.write(path, '1', host.deadlines.bind);
+  if (result.state === 'stuck') {
+    const said = `the rescan never returned (child ${result.pid})`;
+    return { state: 'stuck', said, pid: result.pid };
+  }
+  return result.state === 'error' ? failed(`rescan: ${result.errno}`) : undefined;
+}
+
 /** Waits until every function of the card is on the bus; says which one is missing at the end. */
 export async function waitForAll(facts: ResetFacts, host: Host, ms: number): Promise<RungAnswer> {
   const missing = () =>

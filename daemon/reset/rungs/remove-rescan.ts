@@ -1,7 +1,12 @@
 /** Removes the functions and rescans below the port: re-reads and re-programs everything, resets nothing. */
-import { deviceDirectory } from '../../pci/device.ts';
 import { hostDriven, type Rung } from '../rung.ts';
-import { removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
+import {
+  removeAll,
+  rescanBelow,
+  restoreSettings,
+  saveSettings,
+  waitForAll,
+} from './reenumerate.ts';
 
 export const removeRescan: Rung = {
   name: 'remove-rescan',
@@ -21,17 +26,8 @@ export const removeRescan: Rung = {
       const refused = await removeAll(facts, host);
       if (refused?.state === 'stuck') return refused;
       // After a removal that failed half-way the rescan brings the others back.
-      const port = facts.ports[0];
-      const rescan =
-        port === undefined
-          ? `${host.paths.sys}/bus/pci/rescan`
-          : `${deviceDirectory(host.paths.sys, port.address)}/rescan`;
-      const result = await host.io.write(rescan, '1', host.deadlines.bind);
-      if (result.state === 'stuck') {
-        const said = `the rescan never returned (child ${result.pid})`;
-        return { state: 'stuck', said, pid: result.pid };
-      }
-      if (result.state === 'error') return { state: 'error', said: `rescan: ${result.errno}` };
+      const lost = await rescanBelow(facts, host);
+      if (lost !== undefined) return lost;
       // The rescan itself is synchronous (pci_rescan_bus): what it did not find is not on the way.
       const answer = await waitForAll(facts, host, 0);
       await restoreSettings(settings, host);

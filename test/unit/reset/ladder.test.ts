@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { quirkOf } from '../../../daemon/pci/quirks.ts';
-import { rungNames } from '../../../daemon/pci/rung-name.ts';
+import { type RungName, rungNames } from '../../../daemon/pci/rung-name.ts';
 import { ladderFor, rungs, rungsAfterGuest } from '../../../daemon/reset/ladder.ts';
 import type { ResetFacts } from '../../../daemon/reset/rung.ts';
 import { card, desktop, fn, inventoryOf } from '../inventory-of.ts';
@@ -22,13 +22,15 @@ function facts(change: Partial<ResetFacts> = {}): ResetFacts {
       { address: fn('0000:0b:00.1'), methods: undefined, driver: 'vfio-pci' },
     ],
     ports: [
-      { address: fn('0000:0a:00.0'), canResetSubordinate: true, below: own },
-      { address: fn('0000:09:00.0'), canResetSubordinate: true, below: own },
-      { address: fn('0000:00:03.1'), canResetSubordinate: true, below: own },
+      { address: fn('0000:0a:00.0'), canResetSubordinate: true, canCutPower: false, below: own },
+      { address: fn('0000:09:00.0'), canResetSubordinate: true, canCutPower: false, below: own },
+      { address: fn('0000:00:03.1'), canResetSubordinate: true, canCutPower: false, below: own },
     ],
     slot: undefined,
     configDead: false,
     gone: false,
+    noSleep: 'no clock',
+    amdgpuLoaded: true,
     ...change,
   };
 }
@@ -138,10 +140,46 @@ test('a forbidden rung is there only where an order names it and force is set', 
   assert.equal(navi10({ force: true }).find((one) => one.name === 'subordinate')?.available, false);
 });
 
-test('a rung without an executor is never available', () => {
+test('a reboot of the host is asked for, never done', () => {
   const [entry] = navi10({ order: ['reboot-host'], force: true });
   assert.equal(entry?.available, false);
-  assert.match(entry?.reason ?? '', /cannot do it/);
+  assert.match(entry?.reason ?? '', /^reboot needed: .* never done without your consent/);
+});
+
+describe('rungs that need more than the card say what is missing', () => {
+  const ports = facts().ports.map((port, level) => ({ ...port, canCutPower: level === 2 }));
+  const strangers = [...own, fn('0000:0e:00.0')];
+  const driven = [{ address: fn('0000:0b:00.0'), methods: [], driver: 'amdgpu' }];
+  const navi = gpuOf('1002:731f');
+  const cases: readonly (readonly [RungName, string, Partial<ResetFacts>, RegExp | null])[] = [
+    ['device_specific', 'loaded', { module: { name: 'm', loaded: true } }, null],
+    [
+      'device_specific',
+      'gone',
+      { module: { name: 'm', loaded: false } },
+      /module m, .* not loaded/,
+    ],
+    ['device_specific', 'unknown', {}, /the kernel offers it for no function/],
+    ['amdgpu', 'there', { card: navi }, null],
+    ['amdgpu', 'of no use', { card: gpuOf('10de:2204') }, /does not reset cards of this family/],
+    ['amdgpu', 'missing', { card: navi, amdgpuLoaded: false }, /amdgpu is not loaded/],
+    ['amdgpu', 'a danger', { card: navi, configDead: true }, /hang or crash the host/],
+    ['amdgpu', 'at work', { card: navi, functions: driven }, /must be unbound first/],
+    ['d3cold', 'offered', { ports }, null],
+    ['d3cold', 'not offered', {}, /cannot cut the power of this card \(no _PR3\)/],
+    ['d3cold', 'shared', { ports: ports.map((one) => ({ ...one, below: strangers })) }, /0e:00/],
+    ['d3cold', 'in use', { ports, functions: driven }, /must be unbound first/],
+    ['suspend', 'possible', { noSleep: undefined }, null],
+    ['suspend', 'impossible', {}, /^no clock$/],
+    ['suspend', 'with a driver', { noSleep: undefined, functions: driven }, /unbound first/],
+  ];
+  for (const [name, what, change, why] of cases) {
+    test(`${name}: ${what}`, () => {
+      const [entry] = ladderFor(facts(change), { order: [name] });
+      assert.equal(entry?.available, why === null, entry?.reason);
+      if (why !== null) assert.match(entry?.reason ?? '', why);
+    });
+  }
 });
 
 test('a healthy card goes through nothing but resets made for it, and only where its family needs that', () => {

@@ -10,7 +10,7 @@ import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import { card as address } from '../inventory-of.ts';
-import { benchCards, type SimHost, simHost } from '../sim-host.ts';
+import { benchCards, benchMachine, type SimHost, simHost } from '../sim-host.ts';
 
 const { bochs, flr } = benchCards;
 const plenty = 1_000_000;
@@ -147,6 +147,37 @@ describe('revive', () => {
     const { names, gaveUp } = await climb(bochs, { order: ['device_specific', 'acpi', 'bus'] });
     assert.deepEqual(names, []);
     assert.match(gaveUp ?? '', /no rung of the ladder can be done/);
+  });
+
+  test('a ladder without success ends with the reboot that it does not do', async () => {
+    sim.kernel.die(bochs);
+    const { rungs, gaveUp } = await climb(bochs, { order: ['remove-rescan', 'reboot-host'] });
+    assert.deepEqual(
+      rungs.map((one) => [one.rung, one.state]),
+      [
+        ['remove-rescan', 'error'],
+        ['reboot-host', 'skipped'],
+      ],
+    );
+    assert.match(rungs[1]?.detail ?? '', /^reboot needed: /);
+    assert.match(gaveUp ?? '', /^tried remove-rescan; /);
+  });
+
+  test('the host does not sleep for a card while others would suffer', async () => {
+    sim.dispose();
+    sim = await simHost({ machine: { ...benchMachine(), rtc: true } });
+    for (const fn of [`${bochs}.1`, `${bochs}.0`])
+      sim.kernel.write(sim.at(fn, 'driver/unbind'), fn);
+    sim.kernel.die(bochs, { healsBy: ['suspend'] });
+    const order: readonly RungName[] = ['suspend'];
+    const sleep = { against: () => 'web would sleep as well', sleep: () => assert.fail('it does') };
+    const refused = await revive({ ...sim.host, suspend: sleep }, card(bochs), {
+      budgetMs: plenty,
+      order,
+    });
+    const [record] = refused.rungs;
+    assert.deepEqual([record?.state, record?.detail], ['skipped', 'web would sleep as well']);
+    assert.deepEqual((await climb(bochs, { order })).states, ['healed']);
   });
 
   test('a rung that usually takes longer than the time that is left is not begun', async () => {

@@ -1,0 +1,175 @@
+/**
+ * Lets the host's own driver reset the card: bind amdgpu (which by itself resets Polaris and Navi), have it recover the GPU
+ * through debugfs, or by a BACO cycle of its runtime PM, read its verdict in the kernel log, and unbind (facts/kernel.md 5).
+ * On a card whose config space is dead it can hang or crash the host, so there it is never tried.
+ */
+import { waitFor } from '../../deadline.ts';
+import { classify } from '../../doctor/explain.ts';
+import { triedAwake } from '../../host/awake.ts';
+import { holdersOf, hostNodes, namesOf } from '../../host/holders.ts';
+import type { Host } from '../../host/host.ts';
+import type { FunctionAddress } from '../../pci/address.ts';
+import { deviceDirectory } from '../../pci/device.ts';
+import { mainFunction } from '../../pci/inventory.ts';
+import { readOverride } from '../../pci/override.ts';
+import { quirkOf } from '../../pci/quirks.ts';
+import { printable } from '../../printable.ts';
+import type { IoResult } from '../../sysfs/io.ts';
+import { present, readAttribute, readLinkName, readNames } from '../../sysfs/read.ts';
+import { hostDriven, type ResetFacts, type Rung, type RungAnswer } from '../rung.ts';
+
+const driver = 'amdgpu';
+/** Firmware is loaded, memory is trained, rings are tested: seconds; 60 s is where the driver itself gives up. */
+const probeMs = 80_000;
+const recoverMs = 80_000;
+const sleepMs = 15_000;
+const maxLines = 400;
+
+export const amdgpu: Rung = {
+  name: 'amdgpu',
+  does: 'lets the host driver amdgpu take the card, reset it, and give it back',
+  expectedMs: 15000,
+  worstMs: 200000,
+  assess(facts) {
+    const no = (reason: string) => ({ available: false, reason }) as const;
+    const main = mainOf(facts);
+    if (facts.gone || main === undefined) return no('no function of the card is on the bus');
+    if (quirkOf(facts.card).driverReset === undefined) {
+      return no('amdgpu does not reset cards of this family');
+    }
+    if (facts.configDead) {
+      return no('the config space of the card is dead: amdgpu could hang or crash the host on it');
+    }
+    // Loading it would let it grab every other AMD card that has no driver, and overrule a blacklist.
+    if (!facts.amdgpuLoaded) return no('the driver amdgpu is not loaded on this host');
+    const driven = hostDriven(facts);
+    if (driven !== undefined) return no(`${driven}: it must be unbound first`);
+    return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
+  },
+  async run(facts, host) {
+    const main = mainOf(facts);
+    if (main === undefined) return { state: 'error', said: 'the card has no main function' };
+    const file = `${deviceDirectory(host.paths.sys, main)}/driver_override`;
+    const before = await readOverride(host, main).catch(() => undefined);
+    if (before === undefined) return { state: 'error', said: 'driver_override cannot be read' };
+    const limit = host.deadlines.attributeWrite;
+    const cursor = host.kernelLog.cursor();
+    const chosen = asAnswer(await host.io.write(file, `${driver}\n`, limit), 'driver_override');
+    const answer =
+      chosen ?? (await boundReset(facts, main, host)) ?? verdict(facts, host, cursor, main);
+    if (answer.state === 'stuck') return answer;
+    const back = asAnswer(await host.io.write(file, `${before}\n`, limit), 'driver_override');
+    // amdgpu lets the card sleep while it has it.
+    const awake = await triedAwake(host, [main]);
+    return back ?? { ...answer, said: [answer.said, ...awake].join('; ') };
+  },
+};
+
+function mainOf(facts: ResetFacts): FunctionAddress | undefined {
+  const main = mainFunction(facts.card)?.address;
+  return facts.functions.find((fn) => fn.address === main)?.address;
+}
+
+// Undefined when all went through; the verdict is the driver's own.
+async function boundReset(
+  facts: ResetFacts,
+  main: FunctionAddress,
+  host: Host,
+): Promise<RungAnswer | undefined> {
+  const { sys } = host.paths;
+  const directory = deviceDirectory(sys, main);
+  const now = () => readLinkName(`${directory}/driver`);
+  const old = now();
+  if (old !== undefined) {
+    const path = `${sys}/bus/pci/drivers/${old}/unbind`;
+    const left = asAnswer(await host.io.write(path, main, host.deadlines.bind), `unbind ${old}`);
+    if (left !== undefined) return left;
+  }
+  const probed = await host.io.write(`${sys}/bus/pci/drivers_probe`, main, probeMs);
+  if (probed.state === 'stuck') return asAnswer(probed, 'binding amdgpu');
+  if (now() !== driver) return { state: 'error', said: 'amdgpu did not take the card' };
+  const reset = await trigger(facts, directory, host);
+  if (reset?.state === 'stuck') return reset;
+  const open = holdersOf(host.paths.proc, new Set(hostNodes(host.paths.dev, directory)));
+  // Unbound under a client it may oops (facts/kernel.md 1): it stays, and the next step waits for that client.
+  if (open.length > 0) {
+    return { state: 'error', said: `amdgpu has the card, and it is in use: ${namesOf(open)}` };
+  }
+  const path = `${sys}/bus/pci/drivers/${driver}/unbind`;
+  const left = asAnswer(await host.io.write(path, main, host.deadlines.bind), 'unbind amdgpu');
+  return left?.state === 'stuck' ? left : (reset ?? left);
+}
+
+async function trigger(
+  facts: ResetFacts,
+  directory: string,
+  host: Host,
+): Promise<RungAnswer | undefined> {
+  const { method, onLoad } = quirkOf(facts.card).driverReset ?? {};
+  const minor = readNames(`${directory}/drm`)
+    ?.map((name) => /^card(\d{1,6})$/.exec(name)?.[1])
+    .find((number) => number !== undefined);
+  const recover = `${host.paths.sys}/kernel/debug/dri/${minor}/amdgpu_gpu_recover`;
+  if (minor !== undefined && present(recover)) {
+    // Reading it starts the reset, waits for its end and gives its return code.
+    const result = await host.io.read(recover, 64, recoverMs);
+    if (result.state !== 'ok') return asAnswer(result, 'amdgpu_gpu_recover');
+    const code = result.data.toString('latin1').trim();
+    return /^(gpu recover )?0$/.test(code)
+      ? undefined
+      : { state: 'error', said: `amdgpu_gpu_recover answered ${printable(code)}` };
+  }
+  if (onLoad === true) return undefined; // binding it was the reset
+  return method === 'baco'
+    ? bacoCycle(directory, host)
+    : { state: 'error', said: 'debugfs is not there, and amdgpu has no other way to be asked' };
+}
+
+// A discrete card that runtime PM lets sleep goes through BACO: the chip is off, the bus is alive.
+async function bacoCycle(directory: string, host: Host): Promise<RungAnswer | undefined> {
+  const status = () => readAttribute(`${directory}/power/runtime_status`);
+  for (const [name, value] of [
+    ['power/autosuspend_delay_ms', '0'],
+    ['power/control', 'auto'],
+  ] as const) {
+    const result = await host.io.write(`${directory}/${name}`, value, host.deadlines.bind);
+    const refused = asAnswer(result, name);
+    if (refused !== undefined && name === 'power/control') return refused;
+  }
+  const slept = await waitFor(() => (status() === 'suspended' ? true : undefined), sleepMs, 50);
+  const awake = await host.io.write(`${directory}/power/control`, 'on', recoverMs);
+  const refused = asAnswer(awake, 'power/control');
+  if (refused !== undefined) return refused;
+  return slept === true
+    ? undefined
+    : { state: 'error', said: 'amdgpu did not let the card sleep (BACO)' };
+}
+
+function verdict(facts: ResetFacts, host: Host, cursor: number, main: FunctionAddress): RungAnswer {
+  const own = facts.card.functions.map((fn) => fn.address);
+  const bad = host.kernelLog.since(cursor, own, maxLines).find((text) => {
+    const found = classify(text);
+    return (
+      found?.certain === true &&
+      /^(reset-failed|device-lost|driver-stuck|iommu-stuck)$/.test(found.class)
+    );
+  });
+  return bad === undefined
+    ? { state: 'done', said: `amdgpu had ${main}, reset it and let it go` }
+    : { state: 'error', said: `amdgpu says that it failed: ${printable(bad)}` };
+}
+
+function asAnswer(result: IoResult, what: string): RungAnswer | undefined {
+  switch (result.state) {
+    case 'ok':
+      return undefined;
+    case 'stuck':
+      return {
+        state: 'stuck',
+        said: `${what} never returned (child ${result.pid})`,
+        pid: result.pid,
+      };
+    case 'error':
+      return { state: 'error', said: `${what}: ${result.errno}` };
+  }
+}
