@@ -96,7 +96,6 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
     ...asUnbound,
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
   };
-  const settings = config.cards.get(card.address);
   const known = quirkOf(card);
   const subject = { card: card.address, id: idOfCard(card), kernel: sources.kernel };
   const outcomes = sources.outcomes.filter((one) => one.card === card.address);
