@@ -13,6 +13,14 @@ export interface CardConfig {
   readonly resetModule?: string;
 }
 
+/** What a person has said about one domain; where nothing is said, the default is in what uses it. */
+export interface DomainSettings {
+  /** What a reboot from inside the guest means. Unset: what the quirk data of its cards say. */
+  readonly guestReboot?: 'pass' | 'cold';
+  /** Whether a guest that crashed or was killed is started again. Unset: never. */
+  readonly restart?: 'never' | 'on-crash';
+}
+
 export interface Config {
   /** What the hook does when the daemon cannot be reached. */
   readonly hookUnreachable: 'allow' | 'refuse';
@@ -25,6 +33,10 @@ export interface Config {
   readonly cards: ReadonlyMap<CardAddress, CardConfig>;
   /** Names of domains that are left to libvirt. */
   readonly unmanagedDomains: ReadonlySet<string>;
+  /** By name of the domain. */
+  readonly domains: ReadonlyMap<string, DomainSettings>;
+  /** Seconds between two questions to a guest about its display drivers; 0 asks never. */
+  readonly driverPollSeconds: number;
 }
 
 export const defaultConfig: Config = {
@@ -34,4 +46,6 @@ export const defaultConfig: Config = {
   suspend: 'alone',
   cards: new Map(),
   unmanagedDomains: new Set(),
+  domains: new Map(),
+  driverPollSeconds: 60,
 };

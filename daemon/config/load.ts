@@ -9,7 +9,7 @@ import type { Paths } from '../paths.ts';
 import { type CardAddress, parseCardAddress } from '../pci/address.ts';
 import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { readNames } from '../sysfs/read.ts';
-import { type CardConfig, type Config, defaultConfig } from './config.ts';
+import { type CardConfig, type Config, type DomainSettings, defaultConfig } from './config.ts';
 import type { ConfigFile } from './schema.ts';
 
 const maxFileBytes = 256 * 1024;
@@ -93,9 +93,11 @@ function merge(config: Config, file: ConfigFile): Config {
     if (address !== undefined) cards.set(address, cardConfig(cards, address, value));
   }
   const unmanaged = new Set(config.unmanagedDomains);
-  for (const [name, { managed }] of Object.entries(file.domains ?? {})) {
-    if (managed === false) unmanaged.add(name);
-    if (managed === true) unmanaged.delete(name);
+  const domains = new Map(config.domains);
+  for (const [name, value] of Object.entries(file.domains ?? {})) {
+    if (value.managed === false) unmanaged.add(name);
+    if (value.managed === true) unmanaged.delete(name);
+    domains.set(name, domainSettings(domains.get(name), value));
   }
   return {
     hookUnreachable: file.hook?.unreachable ?? config.hookUnreachable,
@@ -104,6 +106,8 @@ function merge(config: Config, file: ConfigFile): Config {
     suspend: file.suspend ?? config.suspend,
     cards,
     unmanagedDomains: unmanaged,
+    domains,
+    driverPollSeconds: file['driver-poll-seconds'] ?? config.driverPollSeconds,
   };
 }
 
@@ -119,6 +123,17 @@ function cardConfig(
     ...(value.force === undefined ? {} : { force: value.force }),
     ...(value['reset-method'] === undefined ? {} : { resetMethod: value['reset-method'] }),
     ...(value['reset-module'] === undefined ? {} : { resetModule: value['reset-module'] }),
+  };
+}
+
+function domainSettings(
+  before: DomainSettings | undefined,
+  value: NonNullable<ConfigFile['domains']>[string],
+): DomainSettings {
+  return {
+    ...before,
+    ...(value['guest-reboot'] === undefined ? {} : { guestReboot: value['guest-reboot'] }),
+    ...(value.restart === undefined ? {} : { restart: value.restart }),
   };
 }
 

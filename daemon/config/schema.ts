@@ -17,7 +17,17 @@ export interface ConfigFile {
       }
     >
   >;
-  readonly domains?: Readonly<Record<string, { readonly managed?: boolean }>>;
+  readonly 'driver-poll-seconds'?: number;
+  readonly domains?: Readonly<
+    Record<
+      string,
+      {
+        readonly managed?: boolean;
+        readonly 'guest-reboot'?: 'pass' | 'cold';
+        readonly restart?: 'never' | 'on-crash';
+      }
+    >
+  >;
 }
 
 export const schema = {
@@ -32,6 +42,7 @@ export const schema = {
     'holders-seconds': { type: 'integer', minimum: 0, maximum: 120 },
     'prepare-revive-seconds': { type: 'integer', minimum: 0, maximum: 110 },
     suspend: { enum: ['never', 'alone', 'always'] },
+    'driver-poll-seconds': { type: 'integer', minimum: 0, maximum: 86_400 },
     cards: {
       type: 'object',
       maxProperties: 256,
@@ -58,7 +69,11 @@ export const schema = {
       additionalProperties: {
         type: 'object',
         additionalProperties: false,
-        properties: { managed: { type: 'boolean' } },
+        properties: {
+          managed: { type: 'boolean' },
+          'guest-reboot': { enum: ['pass', 'cold'] },
+          restart: { enum: ['never', 'on-crash'] },
+        },
       },
     },
   },

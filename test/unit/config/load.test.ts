@@ -23,9 +23,10 @@ test('no file at all gives the defaults', async () => {
 test('later files win, key by key', async () => {
   const paths = directories({
     'lib/10.yaml': 'hook: {unreachable: refuse}\nholders-seconds: 1\n',
-    'etc/revived.yaml': 'holders-seconds: 2\ncards:\n  "0b:00": {ladder: [bus], force: true}\n',
+    'etc/revived.yaml':
+      'holders-seconds: 2\ncards:\n  "0b:00": {ladder: [bus], force: true}\ndomains: {win: {guest-reboot: cold}}\n',
     'etc/conf.d/20.yaml':
-      'cards:\n  "0000:0b:00": {reset-method: "flr bus"}\ndomains:\n  win: {managed: false}\n',
+      'cards:\n  "0000:0b:00": {reset-method: "flr bus"}\ndomains:\n  win: {managed: false, restart: on-crash}\n',
   });
   const config = await loadConfig(paths);
   assert.equal(config.hookUnreachable, 'refuse');
@@ -38,6 +39,7 @@ test('later files win, key by key', async () => {
     resetMethod: 'flr bus',
   });
   assert.deepEqual([...config.unmanagedDomains], ['win']);
+  assert.deepEqual(config.domains.get('win'), { guestReboot: 'cold', restart: 'on-crash' });
 });
 
 const wrong: readonly (readonly [string, string, RegExp])[] = [
