@@ -8,7 +8,7 @@ import { RevivedError } from '../errors.ts';
 import { encodeFrame, type Frame, FrameReader, frameStatus, frameTypes } from './frame.ts';
 import {
   decodeError,
-  isRemoteProgram,
+  isEventProgram,
   keepalive,
   type Procedure,
   protocolVersion,
@@ -147,7 +147,7 @@ function serve(socket: Socket, options: ConnectionOptions): Connection {
   function receiveMessage(frame: Frame): void {
     if (frame.program === keepalive.program) {
       if (frame.procedure === keepalive.ping) sendKeepalive(keepalive.pong);
-    } else if (isRemoteProgram(frame.program)) {
+    } else if (isEventProgram(frame.program)) {
       options.onMessage(frame.procedure, new XdrReader(frame.payload));
     }
   }

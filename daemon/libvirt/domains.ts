@@ -27,6 +27,10 @@ export interface Domains {
   destroy(uuid: string): Promise<void>;
   /** Asks the guest to power off; returns at once. */
   shutdown(uuid: string): Promise<void>;
+  /** False for a transient domain, which is gone when it stops. */
+  isPersistent(uuid: string): Promise<boolean>;
+  /** What a reboot from inside the guest does to the running domain, until it stops: its definition stays as it is. */
+  setRebootAction(uuid: string, action: 'destroy' | 'restart'): Promise<void>;
   /** One command (JSON) to the guest agent and its answer (JSON), which may take `seconds` (1 to 3600). */
   agentCommand(uuid: string, command: string, seconds: number): Promise<string>;
 }
@@ -48,6 +52,10 @@ const metadataElement = 2;
 const affectConfig = 2;
 /** VIR_DOMAIN_DEFINE_VALIDATE. */
 const defineValidate = 1;
+/** VIR_DOMAIN_LIFECYCLE_REBOOT, its actions, VIR_DOMAIN_AFFECT_LIVE. */
+const onReboot = 1;
+const rebootActions = { destroy: 0, restart: 1 };
+const affectLive = 1;
 const xmlFlags = { secure: 1, inactive: 2 };
 
 /** The calls, each over the connection that `connected` gives at that moment (or throws why there is none). */
@@ -114,6 +122,18 @@ export function createDomains(connected: () => Connection, deadlines: Deadlines)
     create: (uuid) => call(procedures.create, (w) => domain(w, uuid), nothing, deadlines.start),
     destroy: (uuid) => call(procedures.destroy, (w) => domain(w, uuid), nothing, deadlines.blocked),
     shutdown: (uuid) => call(procedures.shutdown, (w) => domain(w, uuid), nothing),
+    isPersistent: (uuid) =>
+      call(
+        procedures.isPersistent,
+        (w) => domain(w, uuid),
+        (r) => r.i32() === 1,
+      ),
+    setRebootAction: (uuid, action) =>
+      call(
+        procedures.setLifecycleAction,
+        (w) => domain(w, uuid).u32(onReboot).u32(rebootActions[action]).u32(affectLive),
+        nothing,
+      ),
     async agentCommand(uuid, command, seconds) {
       if (!Number.isInteger(seconds) || seconds < 1 || seconds > 3600) {
         throw new RevivedError('invalid-argument', `${seconds} is no time-out from 1 to 3600 s.`);

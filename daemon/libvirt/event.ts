@@ -1,5 +1,5 @@
 /** What libvirt tells about its domains, in our words. */
-import { agentOf, events, lifecycleOf } from './protocol.ts';
+import { agentOf, events, lifecycleOf, monitorEvent } from './protocol.ts';
 import type { XdrReader } from './xdr.ts';
 
 /** A domain as libvirt names it. Names are arbitrary text; the uuid (lower case) is what identifies. */
@@ -27,6 +27,12 @@ export type DomainEvent =
       readonly detail: string;
     }
   | { readonly kind: 'reboot'; readonly domain: DomainRef }
+  | {
+      /** QEMU ends, and says why: `guest-reset`, `guest-shutdown`, ..., and then `host-signal`, when libvirt ends it. */
+      readonly kind: 'ending';
+      readonly domain: DomainRef;
+      readonly reason: string;
+    }
   | {
       readonly kind: 'agent';
       readonly domain: DomainRef;
@@ -83,7 +89,30 @@ const decoders = new Map<number, Decode>([
       return { kind: 'agent', domain, state, reason };
     },
   ],
+  [
+    monitorEvent.message,
+    (domain, reader) => {
+      reader.string(); // the name of the event that we asked for
+      reader.u64(); // seconds
+      reader.u32(); // microseconds
+      return { kind: 'ending', domain, reason: reasonOf(reader.optionalString() ?? '') };
+    },
+  ],
   [events['device-removed'].message, device('device-removed')],
   [events['device-added'].message, device('device-added')],
   [events['device-removal-failed'].message, device('device-removal-failed')],
 ]);
+
+// `{"guest":true,"reason":"guest-reset"}` (qapi/run-state.json, SHUTDOWN); the reason since QEMU 4.0.
+const shutdownReason = /^[a-z-]{1,40}$/;
+
+function reasonOf(details: string): string {
+  try {
+    const read: unknown = details.length > 4096 ? null : JSON.parse(details);
+    const reason: unknown =
+      typeof read === 'object' && read !== null && 'reason' in read ? read.reason : '';
+    return typeof reason === 'string' && shutdownReason.test(reason) ? reason : 'unknown';
+  } catch {
+    return 'unknown';
+  }
+}

@@ -32,6 +32,7 @@ export function newsOf(event: DomainEvent): DomainNews | undefined {
       return { kind: 'devices', uuid };
     case 'device-removal-failed':
     case 'reboot':
+    case 'ending':
     case 'agent':
       return undefined;
   }

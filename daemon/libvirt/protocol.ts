@@ -20,6 +20,7 @@ export interface Procedure {
   readonly name: string;
 }
 
+const qemu = (number: number, name: string): Procedure => ({ program: qemuProgram, number, name });
 const remote = (number: number, name: string): Procedure => ({
   program: remoteProgram,
   number,
@@ -37,13 +38,16 @@ export const procedures = {
   shutdown: remote(33, 'DOMAIN_SHUTDOWN'),
   authList: remote(66, 'AUTH_LIST'),
   authPolkit: remote(70, 'AUTH_POLKIT'),
+  isPersistent: remote(151, 'DOMAIN_IS_PERSISTENT'),
   libVersion: remote(157, 'CONNECT_GET_LIB_VERSION'),
   state: remote(212, 'DOMAIN_GET_STATE'),
   setMetadata: remote(264, 'DOMAIN_SET_METADATA'),
   listAll: remote(273, 'CONNECT_LIST_ALL_DOMAINS'),
   registerEvent: remote(316, 'CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY'),
   defineXmlFlags: remote(350, 'DOMAIN_DEFINE_XML_FLAGS'),
-  agentCommand: { program: qemuProgram, number: 3, name: 'QEMU_DOMAIN_AGENT_COMMAND' },
+  setLifecycleAction: remote(390, 'DOMAIN_SET_LIFECYCLE_ACTION'),
+  agentCommand: qemu(3, 'QEMU_DOMAIN_AGENT_COMMAND'),
+  registerMonitorEvent: qemu(4, 'QEMU_CONNECT_DOMAIN_MONITOR_EVENT_REGISTER'),
 } as const satisfies Record<string, Procedure>;
 
 /** Event ids to register, and the message number each one comes back as (facts/libvirt.md 2, 3.4). */
@@ -56,11 +60,18 @@ export const events = {
   'device-removal-failed': { id: 22, message: 367 },
 } as const;
 
+/**
+ * QEMU's own word for the end of a guest: the only one that tells a reboot that ends in a stop (reason `guest-reset`) from a
+ * shutdown (`guest-shutdown`); libvirt's lifecycle events are the same for both. Its number is of the QEMU program, whose
+ * messages and those of the REMOTE program (107 and above) do not overlap.
+ */
+export const monitorEvent = { name: 'SHUTDOWN', message: 6 } as const;
+
 export const authTypes = { none: 0, sasl: 1, polkit: 2 } as const;
 
 /** True for an event message's program. */
-export function isRemoteProgram(program: number): boolean {
-  return program === remoteProgram;
+export function isEventProgram(program: number): boolean {
+  return program === remoteProgram || program === qemuProgram;
 }
 
 /** virDomainEventType and its details (libvirt-domain.h), by number. */

@@ -8,7 +8,7 @@ import { RevivedError } from '../errors.ts';
 import type { Connection } from './connection.ts';
 import type { Domains } from './domains.ts';
 import type { DomainEvent, DomainStatus } from './event.ts';
-import { authTypes, events, procedures } from './protocol.ts';
+import { authTypes, events, LibvirtError, monitorEvent, procedures } from './protocol.ts';
 
 /** Authenticates and opens `uri`. Returns libvirt's version (`9.0.0`). Rejects with `refused` or `libvirt`. */
 export async function openSession(
@@ -67,6 +67,17 @@ export async function registerEvents(connection: Connection, timeoutMs: number):
       ),
     ),
   );
+  // Only the qemu driver has it; on a connection to another one there are no such guests.
+  await connection
+    .call(
+      procedures.registerMonitorEvent,
+      (w) => w.u32(0).optionalString(monitorEvent.name).u32(0),
+      (r) => r.i32(),
+      timeoutMs,
+    )
+    .catch((error: unknown) => {
+      if (!(error instanceof LibvirtError)) throw error;
+    });
 }
 
 /** What comes out of a session, in order: a snapshot, then what has happened since. */

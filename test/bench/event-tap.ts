@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { type DomainEvent, readEvent } from '../../daemon/libvirt/event.ts';
 import { type Frame, FrameReader, frameTypes } from '../../daemon/libvirt/frame.ts';
-import { isRemoteProgram } from '../../daemon/libvirt/protocol.ts';
+import { isEventProgram } from '../../daemon/libvirt/protocol.ts';
 import { XdrReader } from '../../daemon/libvirt/xdr.ts';
 
 /** `at`: performance.now() when its bytes had come from libvirtd and before any went on to the daemon. */
@@ -51,6 +51,6 @@ export async function startEventTap(
 }
 
 function eventOf({ type, program, procedure, payload }: Frame): DomainEvent | null {
-  if (type !== frameTypes.message || !isRemoteProgram(program)) return null;
+  if (type !== frameTypes.message || !isEventProgram(program)) return null;
   return readEvent(procedure, new XdrReader(payload));
 }

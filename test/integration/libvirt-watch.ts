@@ -85,6 +85,8 @@ export function words(events: readonly LibvirtEvent[], name?: string): readonly 
         return [`agent/${event.state}`];
       case 'reboot':
         return ['reboot'];
+      case 'ending':
+        return [`ending/${event.reason}`];
       default:
         return [`${event.kind}/${event.alias}`];
     }

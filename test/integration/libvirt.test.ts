@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { fixFindings, undoFix } from '../../daemon/ctl/fix.ts';
 import { createFixHost } from '../../daemon/ctl/fix-host.ts';
+import { waitFor } from '../../daemon/deadline.ts';
 import { reportOf } from '../../daemon/doctor/doctor.ts';
 import { readDomainFacts } from '../../daemon/doctor/domain-facts.ts';
 import { readDomain } from '../../daemon/libvirt/domain-xml.ts';
@@ -214,6 +215,50 @@ test('the life of a guest under qemu', bounded, async (t) => {
   ]);
 });
 
+/** Guests of one sector: SeaBIOS finds it, and it does what its few bytes say. */
+const sectors = {
+  /** out 0xcf9, 6: a reset. */
+  reboots: 'baf90cb006eeebfe',
+  /** The APM calls of SeaBIOS: connect, version 1.2, power off. */
+  powersOff: 'b80153 31db cd15 b80e53 31db b90201 cd15 b80753 bb0100 b90300 cd15 ebfe',
+};
+
+test('a reboot that is to end in a stop is told from a shutdown', bounded, async (t) => {
+  const { client, synced, events } = watchLibvirt(t, libvirtd.socket, qemuUri);
+  await synced();
+  for (const [name, code] of Object.entries(sectors)) {
+    const disk = join(libvirtd.etc, `${name}.img`);
+    const sector = Buffer.alloc(512);
+    // int 0x16: it waits for a key, so that libvirt is asked before it acts.
+    Buffer.from(`31c0cd16${code.replaceAll(' ', '')}`, 'hex').copy(sector);
+    sector.writeUInt16LE(0xaa55, 510);
+    await writeFile(disk, sector);
+    const xml = diskless(name).replace(
+      '<controller',
+      `<disk type='file'><source file='${disk}'/><target dev='hda'/></disk><controller`,
+    );
+    const { uuid } = await client.defineXml(xml);
+    t.after(() => libvirtd.virsh(qemuUri, 'undefine', uuid));
+    assert.equal(await client.isPersistent(uuid), true);
+    await assert.rejects(client.setRebootAction(uuid, 'destroy'), { number: 55 });
+    await client.create(uuid);
+    await client.setRebootAction(uuid, 'destroy');
+    assert.match(await client.domainXml(uuid), /<on_reboot>destroy</);
+    assert.doesNotMatch(await client.domainXml(uuid, { inactive: true }), /<on_reboot>destroy</);
+    const stopped = () => words(events, name).includes('stopped/shutdown');
+    const press = async () => {
+      // It may be gone by now; a key that comes before the BIOS listens is lost.
+      await libvirtd.virsh(qemuUri, 'send-key', uuid, 'KEY_A').catch(() => undefined);
+      return stopped() || undefined;
+    };
+    assert.equal(await waitFor(press, 20_000, 500), true);
+  }
+  // The second word is for the signal by which libvirt then ends qemu.
+  const firstEnding = (name: string) => words(events, name).find((one) => one.startsWith('ending'));
+  assert.equal(firstEnding('reboots'), 'ending/guest-reset');
+  assert.equal(firstEnding('powersOff'), 'ending/guest-shutdown');
+});
+
 test(
   'libvirtd is killed and started anew: register first, list afterwards, state in step',
   bounded,
@@ -252,7 +297,7 @@ test(
     const whole = tap.calls.filter((calls) => calls.includes(273));
     assert.ok(whole.length >= 3);
     for (const calls of whole) {
-      assert.deepEqual(calls.slice(0, 10), [66, 1, 157, ...Array(6).fill(316), 273]);
+      assert.deepEqual(calls.slice(0, 11), [66, 1, 157, ...Array(6).fill(316), 4, 273]);
     }
     assert.equal(states.filter((one) => one.state === 'connected').length, 3);
   },

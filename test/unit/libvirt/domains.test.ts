@@ -142,6 +142,8 @@ test('what each call says to libvirt', bounded, async (t) => {
   await domains.create(sampleUuid);
   await domains.destroy(sampleUuid);
   await domains.shutdown(sampleUuid);
+  await domains.setRebootAction(sampleUuid, 'destroy');
+  await domains.setRebootAction(sampleUuid, 'restart');
   assert.deepEqual(
     peer.received.map((frame) => [frame.procedure, hex(frame)]),
     [
@@ -150,6 +152,8 @@ test('what each call says to libvirt', bounded, async (t) => {
       [14, `${struct}00000002`],
       [14, `${struct}00000003`],
       ...[9, 12, 33].map((procedure) => [procedure, struct]),
+      [390, `${struct}000000010000000000000001`],
+      [390, `${struct}000000010000000100000001`],
     ],
   );
 });

@@ -31,6 +31,26 @@ test('the recorded bytes of destroy and start (facts/libvirt.md 4)', () => {
   ]);
 });
 
+test('why qemu ends, whatever is in its details', () => {
+  const ending = (details: string | null) =>
+    eventOf(6, (w) => {
+      w.string('SHUTDOWN').u32(0).u32(1_700_000_000).u32(42);
+      return w.optionalString(details);
+    });
+  for (const [details, reason] of [
+    ['{"guest":true,"reason":"guest-reset"}', 'guest-reset'],
+    ['{"guest":false}', 'unknown'],
+    ['{"reason":["guest-reset"]}', 'unknown'],
+    ['{"reason":"\\u001b[2J"}', 'unknown'],
+    [`{"reason":"guest-reset","x":"${'x'.repeat(5000)}"}`, 'unknown'],
+    ['null', 'unknown'],
+    ['[', 'unknown'],
+    [null, 'unknown'],
+  ] as const) {
+    assert.deepEqual(ending(details), { kind: 'ending', domain: running, reason });
+  }
+});
+
 test('every kind that revived registers for', () => {
   const domain = running;
   assert.deepEqual(
