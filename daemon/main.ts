@@ -10,6 +10,7 @@ import { Variant } from './bus/wire.ts';
 import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { asRevivedError, sentence } from './errors.ts';
+import { followGuests } from './guest/follow.ts';
 import { writeWhole } from './host/atomic-file.ts';
 import { createBaseline } from './host/baseline.ts';
 import { defaultDeadlines, type Host } from './host/host.ts';
@@ -148,6 +149,7 @@ async function main(): Promise<void> {
         const news = newsOf(event);
         if (news !== undefined) desk.onNews(news);
       }
+      guests.onEvent(event);
     },
   });
   const desk = createDesk({
@@ -160,6 +162,7 @@ async function main(): Promise<void> {
     async reload() {
       config = await loadConfig(paths);
       await keepHookPolicy();
+      guests.onConfig();
       log.info({}, 'The configuration was read anew');
     },
     async readDomain(xml) {
@@ -175,6 +178,17 @@ async function main(): Promise<void> {
       const { uuid } = await libvirt.lookup(domain);
       return libvirt.domainXml(uuid, { inactive });
     },
+    guestFindings: () => guests.findings(),
+  });
+  const guests = followGuests({
+    libvirt,
+    service: desk,
+    leases,
+    ledger,
+    driverPollSeconds: () => config.driverPollSeconds,
+    boot: stamp.boot,
+    log,
+    onDriverChange: () => {},
   });
 
   const exported = exportService({ connection, service: desk, log, paths });
@@ -199,6 +213,7 @@ async function main(): Promise<void> {
     stopping = true;
     notify.tell('STOPPING=1');
     libvirt.stop();
+    guests.close();
     await desk.settle(settleMs);
     // A host that goes down in order has not died with its cards lent (pipeline/recovery.ts).
     await journal.append({

@@ -1,6 +1,7 @@
 /**
  * What is remembered over reboots (/var/lib/revived/ledger.json): what was being done to a card when the host went down, on
- * which kernels the host ended badly or well while a card was lent, what came of each rung, and what the card's links can do. Read with suspicion; without a disk it is kept in
+ * which kernels the host ended badly or well while a card was lent, what came of each rung, what the card's links can do, and
+ * which display drivers guests have. Read with suspicion; without a disk it is kept in
  * memory and that is said.
  */
 import { rename } from 'node:fs/promises';
@@ -50,6 +51,18 @@ export interface KernelEnds extends CardKey {
   readonly cleanAt: number;
 }
 
+/** The display driver that a guest has for a card lent to it, as last seen. */
+interface DriverSeen extends CardKey {
+  /** Of the domain. */
+  readonly uuid: string;
+  /** Empty: it has none of its own for the card. */
+  readonly version: string;
+  /** The boot of the host in which it was seen. */
+  readonly boot: string;
+  /** Microseconds since the epoch, when this version was first seen in that boot. */
+  readonly since: number;
+}
+
 export interface Ledger {
   quarantine(): readonly Quarantined[];
   kernels(): readonly KernelEnds[];
@@ -68,6 +81,9 @@ export interface Ledger {
   links(): readonly CardLinks[];
   /** Notes what is better than before; writes nothing where nothing is. */
   noteLinks(seen: CardLinks): Promise<void>;
+  drivers(): readonly DriverSeen[];
+  /** Replaces what was seen of that domain and card. */
+  setDriver(seen: DriverSeen): Promise<void>;
 }
 
 const version = 1;
@@ -75,6 +91,8 @@ const maxFileBytes = 1024 * 1024;
 const maxQuarantine = 256;
 const maxKernels = 512;
 const maxBoots = 8;
+/** Pairs of a domain and a card; the one that was set longest ago is forgotten first. */
+const maxDrivers = 256;
 /** How exact `cleanAt` is: a card that comes and goes all day does not write all day. */
 const cleanAgeUsec = 3600 * 1_000_000;
 
@@ -83,6 +101,7 @@ interface Contents {
   readonly kernels: readonly KernelEnds[];
   readonly outcomes: readonly Outcome[];
   readonly links: readonly CardLinks[];
+  readonly drivers: readonly DriverSeen[];
 }
 
 /** Opens the ledger. What cannot be trusted is put aside and said; never throws. */
@@ -147,6 +166,13 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
       const links = withLinks(contents.links, seen);
       if (links !== contents.links) await save({ links });
     },
+    drivers: () => contents.drivers,
+    async setDriver(seen) {
+      const others = contents.drivers.filter(
+        (one) => one.uuid !== seen.uuid || one.card !== seen.card,
+      );
+      await save({ drivers: [...others, seen].slice(-maxDrivers) });
+    },
   };
 }
 
@@ -165,7 +191,7 @@ function isOf(ends: KernelEnds, key: CardKey, kernel: string): boolean {
 }
 
 async function read(path: string, log: Log): Promise<Contents> {
-  const nothing: Contents = { quarantine: [], kernels: [], outcomes: [], links: [] };
+  const nothing: Contents = { quarantine: [], kernels: [], outcomes: [], links: [], drivers: [] };
   try {
     const text = await readOwn(path, maxFileBytes);
     if (text === undefined) return nothing;
@@ -173,16 +199,18 @@ async function read(path: string, log: Log): Promise<Contents> {
     if (!isRecord(file) || file['version'] !== version) throw new Error('it is of another version');
     const { quarantine, kernels } = file;
     if (!Array.isArray(quarantine) || !Array.isArray(kernels)) throw new Error('it is not whole');
-    // A daemon before this one had no outcomes and no links: without them it is whole all the same.
+    // A daemon before this one had none of these: without them it is whole all the same.
     const outcomes = listOf(file['outcomes']);
     const links = listOf(file['links']);
+    const drivers = listOf(file['drivers']);
     const found: Contents = {
       quarantine: quarantine.filter(isQuarantined),
       kernels: kernels.filter(isEnds),
       outcomes: outcomes.filter((one): one is Outcome => isOfCard(one) && isOutcome(one)),
       links: links.filter((one): one is CardLinks => isOfCard(one) && isCardLinks(one)),
+      drivers: drivers.filter(isDriverSeen),
     };
-    const lost = [quarantine, kernels, outcomes, links].flat().length - countOf(found);
+    const lost = [quarantine, kernels, outcomes, links, drivers].flat().length - countOf(found);
     if (lost > 0) log.warn({ path, lost }, 'Entries of the ledger are not whole, ignoring them');
     return found;
   } catch (error) {
@@ -223,8 +251,8 @@ function isEnds(value: unknown): value is KernelEnds {
   );
 }
 
-function countOf({ quarantine, kernels, outcomes, links }: Contents): number {
-  return quarantine.length + kernels.length + outcomes.length + links.length;
+function countOf({ quarantine, kernels, outcomes, links, drivers }: Contents): number {
+  return quarantine.length + kernels.length + outcomes.length + links.length + drivers.length;
 }
 
 function listOf(value: unknown): readonly unknown[] {
@@ -233,6 +261,17 @@ function listOf(value: unknown): readonly unknown[] {
 
 function isOfCard(value: unknown): value is Record<string, unknown> {
   return isRecord(value) && isKey(value);
+}
+
+function isDriverSeen(value: unknown): value is DriverSeen {
+  return (
+    isRecord(value) &&
+    isKey(value) &&
+    text(value['uuid']) &&
+    text(value['version']) &&
+    text(value['boot']) &&
+    typeof value['since'] === 'number'
+  );
 }
 
 function isKey(value: Record<string, unknown>): boolean {

@@ -25,7 +25,7 @@ import { cardFromHome, type Lease, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
 import { kernelFindings, quarantineFindings } from './recovery.ts';
-import type { Change, ManagerView, Service } from './service.ts';
+import type { Change, Finding, ManagerView, Service } from './service.ts';
 import { type CardSources, cardView, planReturnView, startView } from './views.ts';
 
 export interface DeskParts {
@@ -40,6 +40,8 @@ export interface DeskParts {
   readonly libvirtState: () => Pick<ManagerView, 'libvirt' | 'libvirtVersion'>;
   /** XML by name or uuid, as the next start will use it or as it runs. Rejects with `not-found`, `libvirt`, `timed-out`. */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
+  /** What is to be said about guests. */
+  readonly guestFindings?: () => readonly Finding[];
 }
 
 export interface Desk extends Service {
@@ -229,6 +231,7 @@ export function createDesk(parts: DeskParts): Desk {
       findings: [
         ...kernelFindings(host.ledger.kernels(), host.kernel),
         ...quarantineFindings(host.ledger.quarantine(), host.kernel),
+        ...(parts.guestFindings?.() ?? []),
       ],
       quarantine: host.ledger.quarantine().map(({ card, kind, name, kernel, since }) => {
         const active = kernel === host.kernel;

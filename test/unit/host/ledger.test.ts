@@ -51,7 +51,15 @@ describe('the ledger', () => {
     await ledger.addEnd(gpu, '6.12.1', { died: 'one' });
     await ledger.addEnd(gpu, '6.12.1', { died: 'two' });
     await ledger.addEnd(gpu, '6.11.0', { cleanAt: 7 });
+    const seen = { ...gpu, uuid: 'u', version: '', boot: 'b', since: 1 };
+    await ledger.setDriver(seen);
+    await ledger.setDriver({ ...seen, uuid: 'v' });
+    await ledger.setDriver({ ...seen, version: '31.0' });
     const later = await open();
+    assert.deepEqual(later.drivers(), [
+      { ...seen, uuid: 'v' },
+      { ...seen, version: '31.0' },
+    ]);
     assert.deepEqual(later.quarantine(), [quarantined, { ...quarantined, ...usb }]);
     assert.deepEqual(later.kernels(), [
       { ...gpu, kernel: '6.12.1', died: ['one', 'two'], clean: false, cleanAt: 0 },
