@@ -11,6 +11,7 @@ import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { asRevivedError, sentence } from './errors.ts';
 import { followGuests } from './guest/follow.ts';
+import { openRuns } from './guest/runs.ts';
 import { writeWhole } from './host/atomic-file.ts';
 import { createBaseline } from './host/baseline.ts';
 import { defaultDeadlines, type Host } from './host/host.ts';
@@ -71,11 +72,12 @@ async function main(): Promise<void> {
     boot: readAttribute(`${paths.proc}/sys/kernel/random/boot_id`) ?? '',
     kernel: readAttribute(`${paths.proc}/sys/kernel/osrelease`) ?? '',
   };
-  const [leases, journal, ledger, risk, connection] = await Promise.all([
+  const [leases, journal, ledger, risk, runs, connection] = await Promise.all([
     openLeases(paths.leases, (why) => log.warn({}, why)),
     openJournal(paths.journal, stamp, log),
     openLedger(paths.ledger, log),
     openHostRisk(paths.hostRisk, log),
+    openRuns(paths.runs, log),
     connect(systemBusAddress(process.env)),
     keepHookPolicy(),
   ]);
@@ -179,16 +181,17 @@ async function main(): Promise<void> {
       return libvirt.domainXml(uuid, { inactive });
     },
     guestFindings: () => guests.findings(),
+    crashed: (uuid) => guests.crashed(uuid),
   });
   const guests = followGuests({
-    libvirt,
-    service: desk,
-    leases,
-    ledger,
-    driverPollSeconds: () => config.driverPollSeconds,
-    boot: stamp.boot,
-    log,
+    ...{ libvirt, leases, ledger, runs, log, service: desk, boot: stamp.boot },
+    config: () => config,
+    async onReboot(uuid) {
+      return (await readDomain(await libvirt.domainXml(uuid, { inactive: true }))).onReboot;
+    },
     onDriverChange: () => {},
+    onGuestReset: () => {},
+    mayStart: () => true,
   });
 
   const exported = exportService({ connection, service: desk, log, paths });

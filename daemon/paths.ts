@@ -7,6 +7,7 @@
  *   spool        /run/revived/hook/           hook writes, daemon deletes after the call
  *   journal      /var/lib/revived/journal.jsonl   daemon, append + fdatasync, rotated
  *   ledger       /var/lib/revived/ledger.json    daemon, kept: quarantine, how hosts ended with a card lent
+ *   runs         /run/revived/runs.json          daemon, until host reboot: guests that are to be started again
  *   hostRisk     /run/revived/host-risk.json     daemon, until a person clears it or the host reboots
  *   hookPolicy   /var/lib/revived/hook-unreachable   daemon, read by the hook when we are down
  */
@@ -25,6 +26,7 @@ export interface Paths {
   readonly journal: string;
   readonly ledger: string;
   readonly hostRisk: string;
+  readonly runs: string;
   readonly hookPolicy: string;
   /** libvirt sockets in the order in which its own client looks (facts/libvirt.md 3.7). */
   readonly libvirtSockets: readonly string[];
@@ -52,6 +54,7 @@ export function pathsFrom(env: Readonly<Record<string, string | undefined>>): Pa
     journal: `${state}/journal.jsonl`,
     ledger: `${state}/ledger.json`,
     hostRisk: `${run}/host-risk.json`,
+    runs: `${run}/runs.json`,
     hookPolicy: `${state}/hook-unreachable`,
     libvirtSockets:
       sockets !== undefined

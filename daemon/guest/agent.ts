@@ -7,6 +7,7 @@ import { waitFor } from '../deadline.ts';
 import { RevivedError } from '../errors.ts';
 import type { Domains } from '../libvirt/domains.ts';
 import { printable } from '../printable.ts';
+import { isRecord } from '../record.ts';
 
 interface AgentInfo {
   /** Version of qemu-ga, as it says. */
@@ -157,8 +158,4 @@ function senseless(command: string, what: string): RevivedError {
     `The guest agent's answer to ${command} makes no sense: ${what}.`,
     'Look at the agent in the guest: anything there could be answering in its place.',
   );
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -26,6 +26,8 @@ export interface DomainConfig {
   readonly emulator: string | null;
   /** libosinfo's id of the guest's system: `http://microsoft.com/win/11`. */
   readonly osInfo: string | null;
+  /** `restart`, `destroy`, `preserve`, `rename-restart`; null where it is not written, which means restart. */
+  readonly onReboot: string | null;
   /** The PCI devices that are handed to it, in the order of the XML. */
   readonly hostdevs: readonly Hostdev[];
 }
@@ -78,6 +80,7 @@ export async function readDomain(xml: string): Promise<DomainConfig> {
     id: idOf(root),
     emulator: devices === null ? null : textOf(devices, 'emulator'),
     osInfo: osInfoOf(root),
+    onReboot: textOf(root, 'on_reboot'),
     hostdevs: hostdevs.map(readHostdev),
   };
 }

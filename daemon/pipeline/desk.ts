@@ -42,6 +42,8 @@ export interface DeskParts {
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
   /** What is to be said about guests. */
   readonly guestFindings?: () => readonly Finding[];
+  /** Whether a guest that has stopped crashed, as far as libvirt's events say it. */
+  readonly crashed?: (uuid: string) => boolean;
 }
 
 export interface Desk extends Service {
@@ -122,6 +124,7 @@ export function createDesk(parts: DeskParts): Desk {
     config,
     readDomain: parts.readDomain,
     fetchXml: parts.fetchXml,
+    ...(parts.crashed === undefined ? {} : { crashed: parts.crashed }),
     onCard: cardChanged,
   });
 

@@ -36,6 +36,8 @@ export interface GuestParts {
   /** XML by name or uuid from libvirt; never used for a hook (invariant 1). */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
   readonly onCard: (card: CardAddress) => void;
+  /** Whether a guest that has stopped crashed, as far as libvirt's events say it; unset: never. */
+  readonly crashed?: (uuid: string) => boolean;
 }
 
 export interface Guests {
@@ -66,6 +68,7 @@ export function createGuests(parts: GuestParts): Guests {
   ];
   /** Domains that were being started when last heard of: no word of their end has come since. */
   const starting = new Set<string>();
+  const hasCrashed = (uuid: string): boolean => parts.crashed?.(uuid) === true;
   const quietly = (ended: Promise<void>): void => {
     ended.catch(() => undefined); // its job and the log tell
   };
@@ -120,8 +123,9 @@ export function createGuests(parts: GuestParts): Guests {
   /** Only for cards that libvirt bound itself: it rebinds them right after (invariant 2). */
   const stopped = async (uuid: string): Promise<void> => {
     const adopted = leasesOf(uuid).filter((lease) => lease.boundBy === 'libvirt');
+    const crash = hasCrashed(uuid);
     const revived = adopted.map(
-      (lease) => handover.reviveOnly(lease.card, stoppedBudgetMs, 'hook stopped').ended,
+      (lease) => handover.reviveOnly(lease.card, stoppedBudgetMs, 'hook stopped', crash).ended,
     );
     const all = Promise.allSettled(revived).then(() => undefined);
     await withDeadline(all, stoppedBudgetMs, 'Reviving the cards').catch(() => undefined); // libvirt must go on
@@ -136,14 +140,15 @@ export function createGuests(parts: GuestParts): Guests {
   };
 
   /** The guest is gone: its cards come home, in the background. */
-  const released = (uuid: string, requestedBy: string): void => {
+  const released = (uuid: string, requestedBy: string, extra = ''): void => {
     starting.delete(uuid);
+    const crash = extra === 'crashed' || hasCrashed(uuid);
     for (const lease of leasesOf(uuid)) {
       const { state, card } = lease;
       // One that comes home already, or was left on its way by an attempt that found it in use.
       const isOnItsWay = (state === 'returning' || state === 'resetting') && handover.busy(card);
       if (state !== 'stranded' && !isOnItsWay) {
-        homecoming.bring(lease.card, requestedBy);
+        homecoming.bring(lease.card, requestedBy, crash);
       }
     }
   };
@@ -241,7 +246,8 @@ export function createGuests(parts: GuestParts): Guests {
           return stopped(domain.uuid);
         case 'release':
           domains.setState(domain.uuid, domain.name, 'shutoff');
-          return released(domain.uuid, 'hook release');
+          // The reason came with libvirt 10.5 (facts/libvirt.md 1.1).
+          return released(domain.uuid, 'hook release', call.extra);
         default:
           throw new RevivedError(
             'invalid-argument',

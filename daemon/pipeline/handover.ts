@@ -17,13 +17,14 @@ import type { Job, JobBook } from './job.ts';
 import type { Journal } from './journal.ts';
 import {
   anyDriver,
+  beforeLeases,
   cardFromHome,
   type Home,
   type Lease,
   type LeaseBook,
-  type PowerSetting,
   readHome,
   resetMethodOf,
+  withoutShared,
 } from './lease.ts';
 import { detachSteps, mendMethodSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
 import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
@@ -53,10 +54,16 @@ export interface Handover {
   busy(card: CardAddress): boolean;
   /** Takes all cards, or none: a failure gives back those that were taken. Resolves when they are lent. */
   take(cards: readonly Card[], holder: Holder, requestedBy: string): Started;
-  giveBack(card: CardAddress, requestedBy: string): Started;
+  /** `afterCrash`: its guest left it in the middle of something, so it is reset even where it looks healthy. */
+  giveBack(card: CardAddress, requestedBy: string, afterCrash?: boolean): Started;
   reset(card: Card, order: readonly RungName[] | null, requestedBy: string): Started;
   /** For a card that libvirt bound itself: revive it before libvirt rebinds it; rebinding is libvirt's (invariant 2). */
-  reviveOnly(card: CardAddress, budgetMs: number, requestedBy: string): Started;
+  reviveOnly(
+    card: CardAddress,
+    budgetMs: number,
+    requestedBy: string,
+    afterCrash?: boolean,
+  ): Started;
 }
 
 export interface Started {
@@ -152,18 +159,7 @@ export function createHandover(parts: HandoverParts): Handover {
       await recheck(card); // that its reset hangs is what people see of it from now on
       throw error;
     });
-    const pinned = leases.all().flatMap((lease) => lease.home.power);
-    const before = (one: PowerSetting) =>
-      pinned.find((other) => other.device === one.device && other.attribute === one.attribute);
-    return { ...home, power: home.power.map((one) => before(one) ?? one) };
-  };
-
-  /** The lease without the power of ports that another lease still needs awake. */
-  const withoutShared = (lease: Lease): Lease => {
-    const others = leases.all().filter((other) => other.card !== lease.card);
-    const needed = new Set(others.flatMap((other) => other.home.power.map((one) => one.device)));
-    const power = lease.home.power.filter((one) => !needed.has(one.device));
-    return { ...lease, home: { ...lease.home, power } };
+    return beforeLeases(home, leases.all());
   };
 
   const strand = (lease: Lease, error: RevivedError): Promise<void> =>
@@ -238,12 +234,13 @@ export function createHandover(parts: HandoverParts): Handover {
     job: Job,
     signal: AbortSignal,
     reset?: { readonly order: readonly RungName[] | null; readonly evenIfHealthy: boolean },
+    afterCrash = false,
   ): Promise<void> => {
     const plan = planReturn(
-      withoutShared(lease),
+      withoutShared(lease, leases.all()),
       config(),
       host.deadlines.reviveInBackground,
-      reset,
+      reset ?? (afterCrash ? wholeLadder : undefined),
     );
     const card = cardFromHome(lease.card, lease.home);
     const base = { host, job, journal };
@@ -260,7 +257,8 @@ export function createHandover(parts: HandoverParts): Handover {
       } catch (thrown) {
         notReset = asRevivedError(thrown);
         // A reset that was asked for and not done, on a card that lives and that nobody has open: it goes home.
-        const fit = reset !== undefined && notReset.code !== 'stuck' && notReset.code !== 'busy';
+        const due = reset !== undefined || afterCrash;
+        const fit = due && notReset.code !== 'stuck' && notReset.code !== 'busy';
         const { state } = fit ? await checkCard(host, card) : { state: 'unknown' };
         if (!fit || !(state === 'healthy' || state === 'unknown')) throw notReset;
         const closed = plan.revive.filter((step) => step.step === 'wait-closed');
@@ -287,7 +285,9 @@ export function createHandover(parts: HandoverParts): Handover {
     } finally {
       await recheck(card);
     }
-    if (notReset !== undefined) throw notReset;
+    if (notReset === undefined) return;
+    if (!afterCrash) throw notReset;
+    host.log.warn({ card: lease.card }, `After a crash of its guest: ${sentence(notReset)}`);
   };
 
   return {
@@ -314,13 +314,13 @@ export function createHandover(parts: HandoverParts): Handover {
         }
       });
     },
-    giveBack(card, requestedBy) {
+    giveBack(card, requestedBy, afterCrash) {
       return start('return', card, [card], requestedBy, async (job) => {
         const lease = leases.get(card);
         if (lease === undefined) return;
         refuseStuck(host.stuck, card);
         await beginLease({ ...lease, state: 'returning' });
-        await returnOne(lease, job, job.signal);
+        await returnOne(lease, job, job.signal, undefined, afterCrash);
       });
     },
     reset(card, order, requestedBy) {
@@ -353,11 +353,12 @@ export function createHandover(parts: HandoverParts): Handover {
         await returnOne(lease, job, job.signal, { order, evenIfHealthy: true });
       });
     },
-    reviveOnly(card, budgetMs, requestedBy) {
+    reviveOnly(card, budgetMs, requestedBy, afterCrash) {
       return start('return', card, [card], requestedBy, async (job) => {
         const lease = leases.get(card);
         if (lease === undefined) return;
-        const plan = planReturn(lease, config(), budgetMs);
+        const reset = afterCrash === true ? wholeLadder : undefined;
+        const plan = planReturn(lease, config(), budgetMs, reset);
         // libvirt rebinds when the budget is used up: from then on no rung may begin.
         const stop = atDeadline(budgetMs, () => jobs.cancel(job.id));
         try {
@@ -370,6 +371,8 @@ export function createHandover(parts: HandoverParts): Handover {
     },
   };
 }
+
+const wholeLadder = { order: null, evenIfHealthy: true };
 
 function stillLent(lease: Lease): Lease {
   return { ...lease, state: lease.uuid === '' ? lease.state : 'lent' };

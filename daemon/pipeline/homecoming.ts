@@ -20,7 +20,7 @@ export interface HomecomingParts {
 
 export interface Homecoming {
   /** Brings a card home for somebody who does not wait for it: now, or when what is in the way has ended. */
-  bring(card: CardAddress, requestedBy: string): void;
+  bring(card: CardAddress, requestedBy: string, afterCrash?: boolean): void;
   /** A return that was begun already: where it finds the card in use, it is done again when nobody has it open. */
   watch(card: CardAddress, ended: Promise<void>): void;
   /** Looks whether the cards that wait can come home by now. */
@@ -31,6 +31,7 @@ interface Waiting {
   /** The lease that it was then: a new one is another matter. */
   readonly since: number;
   readonly requestedBy: string;
+  readonly afterCrash: boolean;
   readonly pids: readonly number[];
   /** On the clock of performance.now(). */
   readonly until: number;
@@ -53,31 +54,32 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
     );
     return holdersOf(host.paths.proc, nodes, among?.map(String));
   };
-  const wait = (card: CardAddress, requestedBy: string): void => {
+  const wait = (card: CardAddress, requestedBy: string, afterCrash: boolean): void => {
     const lease = leases.get(card);
     if (lease === undefined) return;
     const pids = holders(lease).map(({ pid }) => pid);
     const until = performance.now() + waitMs;
-    waiting.set(card, { since: lease.since, requestedBy, pids, until });
+    waiting.set(card, { since: lease.since, requestedBy, afterCrash, pids, until });
     end ??= every(lookMs, look);
   };
-  const watch = (card: CardAddress, ended: Promise<void>): void => {
+  const watch = (card: CardAddress, ended: Promise<void>, afterCrash = false): void => {
     ended.catch((thrown: unknown) => {
       // Its job and the log tell; of all failures only this one ends by itself.
-      if (asRevivedError(thrown).code === 'busy') wait(card, 'nobody has it open any more');
+      if (asRevivedError(thrown).code === 'busy')
+        wait(card, 'nobody has it open any more', afterCrash);
     });
   };
-  const bring = (card: CardAddress, requestedBy: string): void => {
+  const bring = (card: CardAddress, requestedBy: string, afterCrash = false): void => {
     const pid = host.stuck.of(card);
     if (pid === undefined) {
-      watch(card, handover.giveBack(card, requestedBy).ended);
+      watch(card, handover.giveBack(card, requestedBy, afterCrash).ended, afterCrash);
       return;
     }
     host.log.warn(
       { card, pid },
       'The card cannot come home before the child that hangs with it is back',
     );
-    wait(card, requestedBy);
+    wait(card, requestedBy, afterCrash);
   };
   const isInTheWay = (lease: Lease, { pids }: Waiting): boolean =>
     host.stuck.of(lease.card) !== undefined ||
@@ -95,7 +97,8 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
           { card },
           'The card is in use after a day still: nobody looks any more. When that has ended: revivectl return CARD',
         );
-      } else if (isMeant && !parts.isActive(lease.uuid)) bring(card, one.requestedBy);
+      } else if (isMeant && !parts.isActive(lease.uuid))
+        bring(card, one.requestedBy, one.afterCrash);
     }
     if (waiting.size > 0) return;
     end?.();

@@ -123,6 +123,22 @@ export function cardFromHome(address: CardAddress, home: Home): Card {
   };
 }
 
+/** A home as it was before any of the leases: a port above it may have been pinned for another card already. */
+export function beforeLeases(home: Home, leases: readonly Lease[]): Home {
+  const pinned = leases.flatMap((lease) => lease.home.power);
+  const before = (one: PowerSetting) =>
+    pinned.find((other) => other.device === one.device && other.attribute === one.attribute);
+  return { ...home, power: home.power.map((one) => before(one) ?? one) };
+}
+
+/** The lease without the power of ports that another one of `leases` still needs awake. */
+export function withoutShared(lease: Lease, leases: readonly Lease[]): Lease {
+  const others = leases.filter((other) => other.card !== lease.card);
+  const needed = new Set(others.flatMap((other) => other.home.power.map((one) => one.device)));
+  const power = lease.home.power.filter((one) => !needed.has(one.device));
+  return { ...lease, home: { ...lease.home, power } };
+}
+
 /** The leases of this host, in memory and on disk. Every change is on disk before `set` and `drop` resolve. */
 export interface LeaseBook {
   /** The file was not there, or not all of it could be believed. */

@@ -74,6 +74,7 @@ test('a running domain', async () => {
     id: 3,
     emulator: '/usr/bin/qemu-system-x86_64',
     osInfo: 'http://microsoft.com/win/11',
+    onReboot: null,
     hostdevs: [
       {
         address: '0000:0b:00.0',
@@ -88,9 +89,10 @@ test('a running domain', async () => {
 });
 
 test('a domain with nothing in it', async () => {
-  const xml = `<?xml version="1.0"?><!-- made by hand --><domain><name>a</name><uuid> ${uuid}\n</uuid></domain>`;
+  const xml = `<?xml version="1.0"?><!-- made by hand --><domain><name>a</name><uuid> ${uuid}\n</uuid><on_reboot>destroy</on_reboot></domain>`;
   assert.deepEqual(await readDomain(xml), {
-    ...{ name: 'a', uuid, id: null, emulator: null, osInfo: null, hostdevs: [] },
+    ...{ name: 'a', uuid, id: null, emulator: null, osInfo: null },
+    ...{ onReboot: 'destroy', hostdevs: [] },
   });
 });
 
