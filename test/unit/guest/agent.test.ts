@@ -71,6 +71,11 @@ test('answers that make no sense are refused, and nothing is left open', bounded
       ({ code }: { code?: string }) => code === 'libvirt' || code === 'limit-exceeded',
       name,
     );
+    assert.equal(
+      guest.asked.at(-1)?.execute,
+      name === 'the pid of nothing' ? 'guest-exec-status' : execute,
+      name,
+    );
   }
   for (const answer of ['{"return":{}}', '{"return":{"supported_commands":[1]}}', '{"return":1}']) {
     guest.answer = () => answer;

@@ -1,23 +1,23 @@
 /** A driver installation is noticed once; what only looks like one is not, and a bad agent costs nothing but log lines. */
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createDriverWatch, type DriverChange } from '../../../daemon/guest/driver-watch.ts';
 import { openLedger } from '../../../daemon/host/ledger.ts';
 import { createLog } from '../../../daemon/log.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 import { card } from '../inventory-of.ts';
 import { sampleUuid } from '../libvirt/peer.ts';
 import { windowsGuest, withDriver } from './windows.ts';
 
+const directory = freshDirectory('watch');
 const bounded = { timeout: 10_000 };
 const gpu = card('0000:03:00');
 const windows = { uuid: sampleUuid, name: 'win11', cards: [{ card: gpu, id: '1002:731f' }] };
 const linux = { ...windows, uuid: '11111111-2222-3333-4444-555555555555' };
 
 async function lab(t: TestContext, boot = 'b1', ledgerPath?: string) {
-  const path = ledgerPath ?? join(mkdtempSync(join(tmpdir(), 'revived-watch-')), 'ledger.json');
+  const path = ledgerPath ?? join(directory.path, 'ledger.json');
   const log = createLog('text', 'warn', () => {});
   const { agent, guest } = await windowsGuest(t);
   const ledger = await openLedger(path, log);

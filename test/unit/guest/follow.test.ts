@@ -1,7 +1,6 @@
 /** What a guest's reboot or crash leads to, with libvirt at the other end of a socket. Real guests: daemon-guest.test.ts. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type DomainSettings, defaultConfig } from '../../../daemon/config/config.ts';
@@ -14,10 +13,12 @@ import { createDomains } from '../../../daemon/libvirt/domains.ts';
 import { createLog } from '../../../daemon/log.ts';
 import { type Lease, openLeases } from '../../../daemon/pipeline/lease.ts';
 import type { Change } from '../../../daemon/pipeline/service.ts';
+import { freshDirectory } from '../fresh-directory.ts';
 import { card } from '../inventory-of.ts';
 import { fault, reply, startPeer, sampleUuid as uuid } from '../libvirt/peer.ts';
-import { until } from '../sim-host.ts';
+import { turns, until } from '../sim-host.ts';
 
+const directory = freshDirectory('follow');
 const bounded = { timeout: 10_000 };
 const names = new Map([
   [151, 'is-persistent'],
@@ -61,7 +62,7 @@ interface Options {
 }
 
 async function lab(t: TestContext, options: Options = {}) {
-  const dir = options.dir ?? mkdtempSync(join(tmpdir(), 'revived-follow-'));
+  const dir = options.dir ?? mkdtempSync(join(directory.path, 'run-'));
   const calls: string[] = [];
   let refusal: readonly [number, string] | undefined;
   const peer = await startPeer((frame) => {
@@ -137,10 +138,12 @@ async function lab(t: TestContext, options: Options = {}) {
       const status = { ...domain(run), state, reason };
       follower.onEvent({ kind: 'synced', version: '9.0.0', domains: [status] });
     },
-    /** Enough turns for what is under way to call libvirt, if it will. */
+    /** Until what is under way has called libvirt, if it will: it writes to disk before it does. */
     async quiet() {
-      for (let n = 0; n < 50; n += 1)
-        await new Promise<void>((resolve) => void setImmediate(resolve));
+      for (let n = 0; n < 5; n += 1) {
+        await runs.drop('nobody');
+        await turns();
+      }
     },
   };
 }
@@ -203,21 +206,24 @@ test(
   'who is made cold: by its family, but not against the definition, and never a transient one',
   bounded,
   async (t) => {
-    const cases: readonly (readonly [Options, readonly string[]])[] = [
-      [{ id: '1002:731f' }, ['is-persistent', 'reboot-action 0']],
-      [{ id: '8086:ffff' }, []],
-      [{ settings: { guestReboot: 'pass' } }, []],
-      [{ onReboot: 'destroy' }, ['is-persistent']],
-      [{ ...cold, id: '8086:ffff', onReboot: 'preserve' }, ['is-persistent', 'reboot-action 0']],
-      [{ ...cold, onReboot: 'destroy' }, ['is-persistent']],
-      [{ ...cold, transient: true }, ['is-persistent']],
+    const told = ['is-persistent', 'reboot-action 0'];
+    const cases: readonly (readonly [Options, boolean, readonly string[]])[] = [
+      [{ id: '1002:731f' }, true, told],
+      [{ id: '8086:ffff' }, false, []],
+      [{ settings: { guestReboot: 'pass' } }, false, []],
+      [{ onReboot: 'destroy' }, false, ['is-persistent']],
+      [{ ...cold, id: '8086:ffff', onReboot: 'preserve' }, true, told],
+      [{ ...cold, onReboot: 'destroy' }, true, ['is-persistent']],
+      [{ ...cold, transient: true }, false, ['is-persistent']],
     ];
-    for (const [options, calls] of cases) {
+    for (const [options, isCold, calls] of cases) {
       const it = await lab(t, options);
       await it.lend();
       it.start();
+      await until(() => it.calls.length >= calls.length);
       await it.quiet();
       assert.deepEqual(it.calls, calls, JSON.stringify(options));
+      assert.equal(it.runs.get(uuid)?.cold, isCold, JSON.stringify(options));
       assert.equal(it.follower.findings().length, options.transient === true ? 1 : 0);
     }
   },
@@ -313,7 +319,7 @@ test(
 );
 
 test('a file of runs that is not ours starts nothing', bounded, async (t) => {
-  const dir = mkdtempSync(join(tmpdir(), 'revived-follow-'));
+  const dir = directory.path;
   const due = { uuid, name: 'win11', id: 2, running: false, cold: true, due: 'reboot', starts: [] };
   const wrong = [{ ...due, due: 'now' }, { ...due, starts: [1] }, { ...due, uuid: 7 }, null];
   for (const text of [JSON.stringify({ version: 1, runs: wrong }), '[', '{"version":2}']) {

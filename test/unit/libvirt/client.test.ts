@@ -100,7 +100,7 @@ test('it authenticates, opens, registers, and only then lists', bounded, async (
   await until(() => events.length === 1);
   assert.deepEqual(procedures(peer.received), [
     ...[66, 1, 157],
-    ...[316, 316, 316, 316, 316, 316],
+    ...[316, 316, 316, 316, 316, 316, 4],
     ...[273, 212],
   ]);
   assert.deepEqual(
@@ -139,7 +139,7 @@ test('after each loss it comes back, registers first and lists afterwards', boun
   }
   await until(() => events.length === 4);
   assert.deepEqual(kinds(events), ['synced', 'synced', 'synced', 'synced']);
-  const once = [66, 1, 157, 316, 316, 316, 316, 316, 316, 273, 212];
+  const once = [66, 1, 157, 316, 316, 316, 316, 316, 316, 4, 273, 212];
   assert.deepEqual(procedures(peer.received), [...once, ...once, ...once, ...once]);
 });
 

@@ -1,6 +1,7 @@
 /** What libvirt tells of domains and of devices that come and go while a guest runs, for which it runs no hook. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { defaultConfig } from '../../../daemon/config/config.ts';
 import { RevivedError } from '../../../daemon/errors.ts';
 import { createDomainBook, type DomainBook } from '../../../daemon/pipeline/domains.ts';
 import { createGuests, type Guests } from '../../../daemon/pipeline/guests.ts';
@@ -10,6 +11,7 @@ import {
   type Guest,
   guest,
   readGuest,
+  rungsOf,
   type SimPipeline,
   simPipeline,
   treeOf,
@@ -27,8 +29,11 @@ describe('news of libvirt', () => {
   let guests: Guests;
   /** What libvirt would give. */
   let libvirt: Map<string, string>;
+  /** Of whose end its events say that it was no proper one. */
+  let crashed: Set<string>;
   let before: unknown;
   beforeEach(async () => {
+    crashed = new Set();
     libvirt = new Map([[windows.uuid, windows.xml]]);
     sim = await simPipeline();
     domains = createDomainBook(() => {});
@@ -38,6 +43,7 @@ describe('news of libvirt', () => {
       domains,
       config: () => sim.config,
       readDomain: readGuest,
+      crashed: (uuid) => crashed.has(uuid),
       async fetchXml(domain) {
         const xml = libvirt.get(domain);
         if (xml === undefined) throw new RevivedError('not-found', `No domain ${domain}.`);
@@ -49,8 +55,8 @@ describe('news of libvirt', () => {
   });
   afterEach(() => sim.close());
 
-  const hook = (one: Guest, operation: string) =>
-    guests.hook({ operation, domain: one.name, extra: '-', xml: one.xml });
+  const hook = (one: Guest, operation: string, extra = '-') =>
+    guests.hook({ operation, domain: one.name, extra, xml: one.xml });
   const news = ({ uuid, name }: Guest, state: string) =>
     guests.onNews({ kind: 'state', uuid, name, state });
   /** A device was attached or detached: now the guest has these. */
@@ -66,6 +72,35 @@ describe('news of libvirt', () => {
     sim.kernel.write(sim.at(fn, 'driver/unbind'), fn);
     sim.kernel.write(sim.bus('drivers_probe'), fn);
   };
+
+  for (const [how, isKnown, extra] of [
+    ['the hook says so', false, 'crashed'],
+    ['its events say so', true, '-'],
+  ] as const) {
+    test(`after a crash (${how}) even a card that looks healthy is reset`, async () => {
+      const one = guest('flr', 'd', `${flr}.0`);
+      await hook(one, 'prepare');
+      await hook(one, 'started');
+      if (isKnown) crashed.add(one.uuid);
+      await hook(one, 'stopped');
+      await hook(one, 'release', extra);
+      await sim.idle();
+      assert.deepEqual(rungsOf(sim.jobs.all().at(-1)), [['flr', 'done']]);
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+    });
+  }
+
+  test('after a crash a healthy card that nothing can reset goes home, and its job is done', async () => {
+    sim.config = { ...defaultConfig, cards: new Map([[flr, { ladder: ['pm'] }]]) };
+    const one = guest('flr', 'd', `${flr}.0`);
+    await hook(one, 'prepare');
+    await hook(one, 'started');
+    sim.kernel.write(sim.at(`${flr}.0`, 'reset_method'), 'flr');
+    await hook(one, 'release', 'crashed');
+    await sim.idle();
+    assert.equal(sim.jobs.all().at(-1)?.state, 'done');
+    assert.deepEqual(leases(), []);
+  });
 
   test('defined: the domain and its cards are known; undefined: not any more', async () => {
     guests.onNews({ kind: 'defined', uuid: windows.uuid, name: windows.name });
