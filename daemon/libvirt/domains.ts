@@ -25,8 +25,10 @@ export interface Domains {
   create(uuid: string): Promise<void>;
   /** Pulls its plug; a LibvirtError with number 55 when it does not run. */
   destroy(uuid: string): Promise<void>;
-  /** Asks the guest to power off; returns at once. */
-  shutdown(uuid: string): Promise<void>;
+  /** Asks the guest to power off, through its agent or its power button; returns at once. */
+  shutdown(uuid: string, by: 'agent' | 'acpi'): Promise<void>;
+  /** Writes its memory to disk and ends it; its next start goes on from there. */
+  managedSave(uuid: string): Promise<void>;
   /** False for a transient domain, which is gone when it stops. */
   isPersistent(uuid: string): Promise<boolean>;
   /** What a reboot from inside the guest does to the running domain, until it stops: its definition stays as it is. */
@@ -56,6 +58,8 @@ const defineValidate = 1;
 const onReboot = 1;
 const rebootActions = { destroy: 0, restart: 1 };
 const affectLive = 1;
+/** VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT. */
+const shutdownFlags = { acpi: 1, agent: 2 };
 const xmlFlags = { secure: 1, inactive: 2 };
 
 /** The calls, each over the connection that `connected` gives at that moment (or throws why there is none). */
@@ -121,7 +125,16 @@ export function createDomains(connected: () => Connection, deadlines: Deadlines)
     },
     create: (uuid) => call(procedures.create, (w) => domain(w, uuid), nothing, deadlines.start),
     destroy: (uuid) => call(procedures.destroy, (w) => domain(w, uuid), nothing, deadlines.blocked),
-    shutdown: (uuid) => call(procedures.shutdown, (w) => domain(w, uuid), nothing),
+    // The agent is given up on by libvirt after seconds; a QEMU monitor that hangs blocks like any job of the domain.
+    shutdown: (uuid, by) =>
+      call(
+        procedures.shutdownFlags,
+        (w) => domain(w, uuid).u32(shutdownFlags[by]),
+        nothing,
+        deadlines.blocked,
+      ),
+    managedSave: (uuid) =>
+      call(procedures.managedSave, (w) => domain(w, uuid).u32(0), nothing, deadlines.start),
     isPersistent: (uuid) =>
       call(
         procedures.isPersistent,

@@ -201,7 +201,9 @@ test('the life of a guest under qemu', bounded, async (t) => {
   await libvirtd.virsh(qemuUri, 'suspend', 'life');
   await heard('suspended/paused');
   await libvirtd.virsh(qemuUri, 'resume', 'life');
-  await client.shutdown(uuid);
+  assert.equal(await client.isPersistent(uuid), true);
+  await assert.rejects(client.shutdown(uuid, 'agent'), { number: 86 });
+  await client.shutdown(uuid, 'acpi');
 
   await client.destroy(uuid);
   await heard('shutdown/host', 'stopped/destroyed');

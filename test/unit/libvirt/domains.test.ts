@@ -130,6 +130,7 @@ test('a uuid is looked up as one, then as a name', bounded, async (t) => {
 test('what each call says to libvirt', bounded, async (t) => {
   const { domains, peer } = await line(t, (frame) => {
     if (frame.procedure === 14) return reply(frame, (w) => w.string('<domain/>'));
+    if (frame.procedure === 151) return reply(frame, (w) => w.i32(1));
     return frame.procedure === 212 ? reply(frame, (w) => w.i32(3).i32(11)) : ok(frame);
   });
   assert.deepEqual(await domains.domainState(sampleUuid), {
@@ -141,7 +142,10 @@ test('what each call says to libvirt', bounded, async (t) => {
   await domains.domainXml(sampleUuid, { inactive: true, secure: true });
   await domains.create(sampleUuid);
   await domains.destroy(sampleUuid);
-  await domains.shutdown(sampleUuid);
+  await domains.shutdown(sampleUuid, 'acpi');
+  await domains.shutdown(sampleUuid, 'agent');
+  await domains.managedSave(sampleUuid);
+  assert.equal(await domains.isPersistent(sampleUuid), true);
   await domains.setRebootAction(sampleUuid, 'destroy');
   await domains.setRebootAction(sampleUuid, 'restart');
   assert.deepEqual(
@@ -151,7 +155,11 @@ test('what each call says to libvirt', bounded, async (t) => {
       [14, `${struct}00000000`],
       [14, `${struct}00000002`],
       [14, `${struct}00000003`],
-      ...[9, 12, 33].map((procedure) => [procedure, struct]),
+      ...[9, 12].map((procedure) => [procedure, struct]),
+      [258, `${struct}00000001`],
+      [258, `${struct}00000002`],
+      [182, `${struct}00000000`],
+      [151, struct],
       [390, `${struct}000000010000000000000001`],
       [390, `${struct}000000010000000100000001`],
     ],
