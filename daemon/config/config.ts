@@ -19,6 +19,10 @@ export interface DomainSettings {
   readonly guestReboot?: 'pass' | 'cold';
   /** Whether a guest that crashed or was killed is started again. Unset: never. */
   readonly restart?: 'never' | 'on-crash';
+  /** What a display driver installed in the guest leads to. Unset: ask. */
+  readonly afterDriverInstall?: 'ask' | 'auto' | 'off';
+  /** What becomes of it when the host is to reboot and it does not shut down. Unset: wait (the reboot is given up). */
+  readonly onRefusal?: 'wait' | 'save' | 'destroy';
 }
 
 export interface Config {
@@ -37,6 +41,10 @@ export interface Config {
   readonly domains: ReadonlyMap<string, DomainSettings>;
   /** Seconds between two questions to a guest about its display drivers; 0 asks never. */
   readonly driverPollSeconds: number;
+  /** Seconds in which a reboot of the host that was announced can be cancelled. */
+  readonly rebootGraceSeconds: number;
+  /** Seconds that a guest gets to shut down before a reboot of the host. */
+  readonly rebootShutdownSeconds: number;
 }
 
 export const defaultConfig: Config = {
@@ -48,4 +56,6 @@ export const defaultConfig: Config = {
   unmanagedDomains: new Set(),
   domains: new Map(),
   driverPollSeconds: 60,
+  rebootGraceSeconds: 60,
+  rebootShutdownSeconds: 180,
 };

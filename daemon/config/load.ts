@@ -108,6 +108,8 @@ function merge(config: Config, file: ConfigFile): Config {
     unmanagedDomains: unmanaged,
     domains,
     driverPollSeconds: file['driver-poll-seconds'] ?? config.driverPollSeconds,
+    rebootGraceSeconds: file.reboot?.['grace-seconds'] ?? config.rebootGraceSeconds,
+    rebootShutdownSeconds: file.reboot?.['shutdown-seconds'] ?? config.rebootShutdownSeconds,
   };
 }
 
@@ -130,10 +132,13 @@ function domainSettings(
   before: DomainSettings | undefined,
   value: NonNullable<ConfigFile['domains']>[string],
 ): DomainSettings {
+  const { 'after-driver-install': install, 'on-refusal': onRefusal } = value;
   return {
     ...before,
     ...(value['guest-reboot'] === undefined ? {} : { guestReboot: value['guest-reboot'] }),
     ...(value.restart === undefined ? {} : { restart: value.restart }),
+    ...(install === undefined ? {} : { afterDriverInstall: install }),
+    ...(onRefusal === undefined ? {} : { onRefusal }),
   };
 }
 

@@ -18,6 +18,7 @@ export interface ConfigFile {
     >
   >;
   readonly 'driver-poll-seconds'?: number;
+  readonly reboot?: { readonly 'grace-seconds'?: number; readonly 'shutdown-seconds'?: number };
   readonly domains?: Readonly<
     Record<
       string,
@@ -25,6 +26,8 @@ export interface ConfigFile {
         readonly managed?: boolean;
         readonly 'guest-reboot'?: 'pass' | 'cold';
         readonly restart?: 'never' | 'on-crash';
+        readonly 'after-driver-install'?: 'ask' | 'auto' | 'off';
+        readonly 'on-refusal'?: 'wait' | 'save' | 'destroy';
       }
     >
   >;
@@ -43,6 +46,14 @@ export const schema = {
     'prepare-revive-seconds': { type: 'integer', minimum: 0, maximum: 110 },
     suspend: { enum: ['never', 'alone', 'always'] },
     'driver-poll-seconds': { type: 'integer', minimum: 0, maximum: 86_400 },
+    reboot: {
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        'grace-seconds': { type: 'integer', minimum: 5, maximum: 3600 },
+        'shutdown-seconds': { type: 'integer', minimum: 2, maximum: 3600 },
+      },
+    },
     cards: {
       type: 'object',
       maxProperties: 256,
@@ -73,6 +84,8 @@ export const schema = {
           managed: { type: 'boolean' },
           'guest-reboot': { enum: ['pass', 'cold'] },
           restart: { enum: ['never', 'on-crash'] },
+          'after-driver-install': { enum: ['ask', 'auto', 'off'] },
+          'on-refusal': { enum: ['wait', 'save', 'destroy'] },
         },
       },
     },

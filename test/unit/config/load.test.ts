@@ -24,9 +24,9 @@ test('later files win, key by key', async () => {
   const paths = directories({
     'lib/10.yaml': 'hook: {unreachable: refuse}\nholders-seconds: 1\n',
     'etc/revived.yaml':
-      'holders-seconds: 2\ncards:\n  "0b:00": {ladder: [bus], force: true}\ndomains: {win: {guest-reboot: cold}}\n',
+      'holders-seconds: 2\ncards:\n  "0b:00": {ladder: [bus], force: true}\ndomains: {win: {guest-reboot: cold, after-driver-install: auto}}\nreboot: {grace-seconds: 5}\n',
     'etc/conf.d/20.yaml':
-      'cards:\n  "0000:0b:00": {reset-method: "flr bus"}\ndomains:\n  win: {managed: false, restart: on-crash}\n',
+      'cards:\n  "0000:0b:00": {reset-method: "flr bus"}\ndomains:\n  win: {managed: false, restart: on-crash, on-refusal: save}\n',
   });
   const config = await loadConfig(paths);
   assert.equal(config.hookUnreachable, 'refuse');
@@ -39,7 +39,13 @@ test('later files win, key by key', async () => {
     resetMethod: 'flr bus',
   });
   assert.deepEqual([...config.unmanagedDomains], ['win']);
-  assert.deepEqual(config.domains.get('win'), { guestReboot: 'cold', restart: 'on-crash' });
+  assert.deepEqual(config.domains.get('win'), {
+    guestReboot: 'cold',
+    restart: 'on-crash',
+    afterDriverInstall: 'auto',
+    onRefusal: 'save',
+  });
+  assert.deepEqual([config.rebootGraceSeconds, config.rebootShutdownSeconds], [5, 180]);
 });
 
 const wrong: readonly (readonly [string, string, RegExp])[] = [
