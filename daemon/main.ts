@@ -11,6 +11,7 @@ import type { Config } from './config/config.ts';
 import { loadConfig } from './config/load.ts';
 import { asRevivedError, sentence } from './errors.ts';
 import { followGuests } from './guest/follow.ts';
+import { openHostReboot } from './guest/host-reboot.ts';
 import { openRuns } from './guest/runs.ts';
 import { writeWhole } from './host/atomic-file.ts';
 import { createBaseline } from './host/baseline.ts';
@@ -20,6 +21,7 @@ import { openLedger } from './host/ledger.ts';
 import { createLock } from './host/lock.ts';
 import { createModuleLoader } from './host/modules.ts';
 import { createNotify } from './host/notify.ts';
+import type { LogindDoor } from './host/power.ts';
 import { openHostRisk } from './host/risk.ts';
 import { createStuckChildren, guardIo } from './host/stuck.ts';
 import { createSleep } from './host/suspend.ts';
@@ -41,6 +43,8 @@ declare const VERSION: string;
 const busName = 'org.revived';
 /** systemd ends us by force after TimeoutStopSec=15. */
 const settleMs = 10_000;
+/** logind answers in milliseconds, and may have to be started for it. */
+const logindMs = 10_000;
 
 async function main(): Promise<void> {
   const paths = pathsFrom(process.env);
@@ -143,6 +147,8 @@ async function main(): Promise<void> {
     log,
     onState: () => desk.onLibvirtState(),
     onEvent(event) {
+      // First: whether a stopped domain is held for a reboot of the host is known before anybody asks.
+      reboot.onEvent(event);
       if (event.kind === 'synced') {
         desk.onDomains(
           event.domains.map((domain) => ({ ...domain, running: isActive(domain.state) })),
@@ -183,18 +189,28 @@ async function main(): Promise<void> {
     guestFindings: () => guests.findings(),
     crashed: (uuid) => guests.crashed(uuid),
   });
+  const reboot = await openHostReboot({
+    paths,
+    boot: stamp.boot,
+    log,
+    logind: logindDoor(connection),
+    libvirt,
+    pipeline: desk,
+    config: () => config,
+    versions: () => guests.driverVersions(),
+  });
   const guests = followGuests({
     ...{ libvirt, leases, ledger, runs, log, service: desk, boot: stamp.boot },
     config: () => config,
     async onReboot(uuid) {
       return (await readDomain(await libvirt.domainXml(uuid, { inactive: true }))).onReboot;
     },
-    onDriverChange: () => {},
-    onGuestReset: () => {},
-    mayStart: () => true,
+    onDriverChange: reboot.onDriverChange,
+    onGuestReset: () => {}, // the event itself says that to `reboot`
+    mayStart: (uuid) => !reboot.holds(uuid),
   });
 
-  const exported = exportService({ connection, service: desk, log, paths });
+  const exported = exportService({ connection, service: reboot.service, log, paths });
   connection.onLost((reason) => {
     log.error({ reason }, 'The system bus is gone: nobody can reach this daemon, ending');
     process.exit(1);
@@ -236,6 +252,7 @@ async function main(): Promise<void> {
   log.info({ version: VERSION, leases: leases.all().length }, 'Ready');
 
   libvirt.start();
+  void reboot.resume();
   desk.checkAll().catch((error: unknown) => {
     log.warn(
       { why: asRevivedError(error).message },
@@ -249,6 +266,22 @@ const propertyGet = {
   member: 'Get',
   signature: 'ss',
 } as const;
+
+/** logind over our connection to the system bus. */
+function logindDoor(connection: Connection): LogindDoor {
+  const manager = 'org.freedesktop.login1.Manager';
+  const logind = { destination: 'org.freedesktop.login1', path: '/org/freedesktop/login1' };
+  return {
+    call: (member, signature, body) =>
+      connection.call({ ...logind, interface: manager, member, signature, body }, logindMs),
+    async property(name) {
+      const properties = 'org.freedesktop.DBus.Properties';
+      const get = { ...logind, interface: properties, member: 'Get', signature: 'ss' };
+      const [value] = await connection.call({ ...get, body: [manager, name] }, logindMs);
+      return value instanceof Variant ? value.value : value;
+    },
+  };
+}
 
 async function isShuttingDown(connection: Connection): Promise<boolean> {
   const property = {

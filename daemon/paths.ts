@@ -8,6 +8,9 @@
  *   journal      /var/lib/revived/journal.jsonl   daemon, append + fdatasync, rotated
  *   ledger       /var/lib/revived/ledger.json    daemon, kept: quarantine, how hosts ended with a card lent
  *   runs         /run/revived/runs.json          daemon, until host reboot: guests that are to be started again
+ *   reboot       /run/revived/reboot.json     daemon: how far a host reboot for a card is, until that reboot
+ *   resume       /var/lib/revived/resume.json    daemon: what to start after a host reboot, until that is done
+ *   rebootRequired   /run/reboot-required, and .pkgs beside it: the distribution's, with a line of ours
  *   hostRisk     /run/revived/host-risk.json     daemon, until a person clears it or the host reboots
  *   hookPolicy   /var/lib/revived/hook-unreachable   daemon, read by the hook when we are down
  */
@@ -27,6 +30,9 @@ export interface Paths {
   readonly ledger: string;
   readonly hostRisk: string;
   readonly runs: string;
+  readonly reboot: string;
+  readonly resume: string;
+  readonly rebootRequired: string;
   readonly hookPolicy: string;
   /** libvirt sockets in the order in which its own client looks (facts/libvirt.md 3.7). */
   readonly libvirtSockets: readonly string[];
@@ -55,6 +61,9 @@ export function pathsFrom(env: Readonly<Record<string, string | undefined>>): Pa
     ledger: `${state}/ledger.json`,
     hostRisk: `${run}/host-risk.json`,
     runs: `${run}/runs.json`,
+    reboot: `${run}/reboot.json`,
+    resume: `${state}/resume.json`,
+    rebootRequired: env['REVIVED_REBOOT_REQUIRED'] ?? '/run/reboot-required',
     hookPolicy: `${state}/hook-unreachable`,
     libvirtSockets:
       sockets !== undefined

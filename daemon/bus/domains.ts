@@ -13,6 +13,8 @@ export function bindDomain(): BoundInterface<DomainView> {
       Name: (domain) => text(domain.name),
       State: (domain) => text(domain.state),
       Cards: (domain) => domain.cards.map(cardPath),
+      DriverVersion: (domain) => text(domain.driverVersion),
+      RebootState: (domain) => text(domain.rebootState),
     },
     {},
   );

@@ -43,6 +43,9 @@ export function bindManager(service: Service, spool: string): BoundInterface<Man
       HostAtRisk: (manager) => text(manager.hostAtRisk),
       Findings: (manager) => manager.findings.map(findingDict),
       Quarantine: (manager) => manager.quarantine.map(quarantineDict),
+      RebootState: (manager) => text(manager.rebootState),
+      RebootReason: (manager) => text(manager.rebootReason),
+      RebootAt: (manager) => u64(manager.rebootAtUsec),
     },
     {
       async Hook(_manager, [operation, domain, extra, path]) {
@@ -113,6 +116,18 @@ export function bindManager(service: Service, spool: string): BoundInterface<Man
       },
       async ClearHostRisk() {
         return [await service.clearHostRisk()];
+      },
+      async ArmReboot(_manager, [domain], caller) {
+        await service.armReboot(domain, `uid ${caller.uid}`);
+        return [];
+      },
+      async RebootNow(_manager, _args, caller) {
+        await service.rebootNow(`uid ${caller.uid}`);
+        return [];
+      },
+      async CancelReboot(_manager, _args, caller) {
+        await service.cancelReboot(`uid ${caller.uid}`);
+        return [];
       },
     },
   );

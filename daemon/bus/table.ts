@@ -44,6 +44,7 @@ const options = { name: 'options', signature: 'a{sv}' } as const;
 const job = { name: 'job', signature: 'o' } as const;
 const reset = { polkit: 'org.revived1.reset' } as const;
 const handover = { polkit: 'org.revived1.handover' } as const;
+const rebootHost = { polkit: 'org.revived1.reboot-host' } as const;
 const configure = { polkit: 'org.revived1.configure' } as const;
 
 const text = { signature: 's', emits: 'true' } as const;
@@ -106,6 +107,13 @@ export const interfaces = {
         out: [{ name: 'cleared', signature: 'b' }],
         access: configure,
       },
+      ArmReboot: {
+        in: [{ name: 'domain', signature: 's' }, options],
+        out: [],
+        access: rebootHost,
+      },
+      RebootNow: { in: [options], out: [], access: rebootHost },
+      CancelReboot: { in: [options], out: [], access: rebootHost },
     },
     properties: {
       Version: fixedText,
@@ -116,6 +124,9 @@ export const interfaces = {
       HostAtRisk: text,
       Findings: dicts,
       Quarantine: dicts,
+      RebootState: text,
+      RebootReason: text,
+      RebootAt: { signature: 't', emits: 'true' },
     },
     signals: {},
   },
@@ -159,6 +170,8 @@ export const interfaces = {
       Name: text,
       State: text,
       Cards: { signature: 'ao', emits: 'true' },
+      DriverVersion: text,
+      RebootState: text,
     },
     signals: {},
   },

@@ -90,6 +90,9 @@ function managerLines({ before, view }: Difference<'manager', Manager>): string[
     ...view.findings
       .filter(({ message }) => !before.findings.some((old) => old.message === message))
       .map(({ message }) => message),
+    ...(before.rebootReason === view.rebootReason || view.rebootReason === ''
+      ? []
+      : [`reboot of the host: ${view.rebootReason}`]),
     ...(before.version === view.version ? [] : [`revived: ${before.version} -> ${view.version}`]),
   ];
 }

@@ -72,6 +72,9 @@ export function decodeManager(properties: unknown, text: Text): Manager {
         sinceUsec: entry.number('Since'),
       };
     }),
+    rebootState: read.string('RebootState'),
+    rebootReason: read.string('RebootReason'),
+    rebootAtUsec: read.number('RebootAt'),
   };
 }
 
@@ -104,6 +107,8 @@ export function decodeDomain(path: string, properties: unknown, text: Text): Dom
     name: read.string('Name'),
     state: read.string('State'),
     cards: addressesOf(read.list('Cards')),
+    driverVersion: read.string('DriverVersion'),
+    rebootState: read.string('RebootState'),
   };
 }
 

@@ -8,6 +8,7 @@ import { list } from './verbs/list.ts';
 import { monitor } from './verbs/monitor.ts';
 import { plan } from './verbs/plan.ts';
 import { quarantine } from './verbs/quarantine.ts';
+import { reboot } from './verbs/reboot.ts';
 import { reset } from './verbs/reset.ts';
 import { giveBack } from './verbs/return.ts';
 import { show } from './verbs/show.ts';
@@ -29,5 +30,6 @@ export const verbs: readonly Verb[] = [
   history,
   monitor,
   quarantine,
+  reboot,
   version,
 ];

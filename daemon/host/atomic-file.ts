@@ -3,11 +3,11 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Replaces a file. Mode 0600, or mode and owner of `like`. Rejects with the system's error; the old file stays whole then. */
+/** Replaces a file. Mode 0600, or mode (and owner, where it is given) of `like`. Rejects with the system's error; the old file stays whole then. */
 export async function writeWhole(
   path: string,
   text: string,
-  like?: Pick<Stats, 'mode' | 'uid' | 'gid'>,
+  like?: Pick<Stats, 'mode'> & Partial<Pick<Stats, 'uid' | 'gid'>>,
 ): Promise<void> {
   const temporary = `${path}.new`;
   try {
@@ -15,7 +15,8 @@ export async function writeWhole(
     try {
       await file.writeFile(text);
       if (like !== undefined) {
-        await file.chown(like.uid, like.gid);
+        const { uid, gid } = like;
+        if (uid !== undefined && gid !== undefined) await file.chown(uid, gid);
         await file.chmod(like.mode & 0o7777);
       }
       await file.sync();

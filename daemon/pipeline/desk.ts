@@ -1,5 +1,5 @@
 /**
- * The desk: implements Service for the front doors. Shows the views, passes hooks and libvirt's news to `guests`, and decides
+ * The desk: implements the pipeline for the front doors. Shows the views, passes hooks and libvirt's news to `guests`, and decides
  * whether what a person asks for may be done now.
  */
 import type { Config } from '../config/config.ts';
@@ -25,7 +25,7 @@ import { cardFromHome, type Lease, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
 import { kernelFindings, quarantineFindings } from './recovery.ts';
-import type { Change, Finding, ManagerView, Service } from './service.ts';
+import type { Change, Finding, Pipeline, PipelineManager } from './service.ts';
 import { type CardSources, cardView, planReturnView, startView } from './views.ts';
 
 export interface DeskParts {
@@ -37,7 +37,7 @@ export interface DeskParts {
   readonly config: () => Config;
   readonly reload: () => Promise<void>;
   readonly readDomain: (xml: string) => Promise<DomainConfig>;
-  readonly libvirtState: () => Pick<ManagerView, 'libvirt' | 'libvirtVersion'>;
+  readonly libvirtState: () => Pick<PipelineManager, 'libvirt' | 'libvirtVersion'>;
   /** XML by name or uuid, as the next start will use it or as it runs. Rejects with `not-found`, `libvirt`, `timed-out`. */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
   /** What is to be said about guests. */
@@ -46,7 +46,7 @@ export interface DeskParts {
   readonly crashed?: (uuid: string) => boolean;
 }
 
-export interface Desk extends Service {
+export interface Desk extends Pipeline {
   onDomains(domains: readonly KnownDomain[]): void;
   onNews(news: DomainNews): void;
   onLibvirtState(): void;

@@ -1,6 +1,6 @@
 /** What is known of libvirt's domains, from hooks, events and listings; never asked for while a hook waits. */
 import type { CardAddress } from '../pci/address.ts';
-import type { DomainView } from './service.ts';
+import type { PipelineDomain } from './service.ts';
 
 export interface KnownDomain {
   readonly uuid: string;
@@ -18,7 +18,7 @@ export type DomainNews =
   | { readonly kind: 'devices'; readonly uuid: string };
 
 export interface DomainBook {
-  all(): readonly DomainView[];
+  all(): readonly PipelineDomain[];
   replace(domains: readonly KnownDomain[]): void;
   /** State undefined: keep what is known. */
   setState(uuid: string, name: string, state: string | undefined): void;
@@ -38,9 +38,9 @@ const maxDomains = 16384;
 
 /** An empty book; `onChange` hears of each domain that changed. */
 export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
-  const domains = new Map<string, DomainView>();
+  const domains = new Map<string, PipelineDomain>();
   const active = new Map<string, number>();
-  const put = (view: DomainView): void => {
+  const put = (view: PipelineDomain): void => {
     if (!domains.has(view.uuid) && domains.size >= maxDomains) return;
     domains.set(view.uuid, view);
     if (activeStates.has(view.state)) active.set(view.uuid, Date.now() * 1000);

@@ -1,6 +1,6 @@
 /**
- * What the front doors (bus, libvirt events, hook) can ask of the pipeline, and what they can see.
- * One implementation: pipeline/desk.ts. Nothing here touches sysfs, libvirt or D-Bus.
+ * What the front doors (bus, libvirt events, hook) can ask, and what they can see. One implementation of the pipeline's part:
+ * pipeline/desk.ts; guest/reboot-service.ts adds what is about host reboots. Nothing here touches sysfs, libvirt or D-Bus.
  */
 import type { CardAddress, FunctionAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
@@ -56,12 +56,20 @@ export interface CardView {
   readonly job: number | null;
 }
 
-export interface DomainView {
+/** A domain as the pipeline knows it. */
+export interface PipelineDomain {
   readonly uuid: string;
   readonly name: string;
   /** libvirt's words: running, paused, shutoff, crashed, ... */
   readonly state: string;
   readonly cards: readonly CardAddress[];
+}
+
+export interface DomainView extends PipelineDomain {
+  /** Of its display drivers, as its guest agent says; empty when not known. */
+  readonly driverVersion: string;
+  /** armed, driver-changed, guest-restarting, reboot-pending, rebooting, resumed; or empty. */
+  readonly rebootState: string;
 }
 
 export type JobState = 'running' | 'done' | 'failed' | 'cancelled' | 'stuck';
@@ -152,7 +160,8 @@ export interface OutcomeView {
   readonly lastUsec: number;
 }
 
-export interface ManagerView {
+/** The daemon and the host as the pipeline knows them. */
+export interface PipelineManager {
   readonly version: string;
   readonly libvirt: 'connected' | 'connecting' | 'absent';
   readonly libvirtVersion: string;
@@ -162,6 +171,15 @@ export interface ManagerView {
   readonly hostAtRisk: string;
   readonly findings: readonly Finding[];
   readonly quarantine: readonly QuarantineView[];
+}
+
+export interface ManagerView extends PipelineManager {
+  /** The furthest of its domains' words. */
+  readonly rebootState: string;
+  /** Why the host is to reboot and what that waits for, for people; empty when it is not. */
+  readonly rebootReason: string;
+  /** Microseconds since the epoch, when the grace period ends; 0 when no reboot is announced. */
+  readonly rebootAtUsec: number;
 }
 
 export interface HookCall {
@@ -180,10 +198,11 @@ export type Change =
   | { readonly kind: 'domain'; readonly uuid: string }
   | { readonly kind: 'job'; readonly id: number };
 
-export interface Service {
-  manager(): ManagerView;
+/** The pipeline's part. */
+export interface Pipeline {
+  manager(): PipelineManager;
   cards(): readonly CardView[];
-  domains(): readonly DomainView[];
+  domains(): readonly PipelineDomain[];
   /** Running jobs and the last finished ones (bounded). */
   jobs(): readonly JobView[];
   /** Calls back after each change, never before the views show it. Returns its own end. */
@@ -210,4 +229,15 @@ export interface Service {
   clearQuarantine(card: CardAddress | null, name: string | null): Promise<number>;
   /** A person has looked: rungs may be done again. False when the host was not at risk. */
   clearHostRisk(): Promise<boolean>;
+}
+
+export interface Service extends Pipeline {
+  manager(): ManagerView;
+  domains(): readonly DomainView[];
+  /** A driver is about to be installed in it (name or uuid): its next restart becomes a reboot of the host. */
+  armReboot(domain: string, requestedBy: string): Promise<void>;
+  /** Agrees to the reboot that is pending. Rejects with `refused` where none is. */
+  rebootNow(requestedBy: string): Promise<void>;
+  /** Gives up a reboot until logind has it; with none under way: disarms, and forgets what is pending. */
+  cancelReboot(requestedBy: string): Promise<void>;
 }

@@ -73,7 +73,8 @@ test('--json of every verb has the promised shape', bounded, async () => {
   const xml = domainXml('win11', uuid, [`${xhci}.0`]);
   const refused = await room.hooks.run({ operation: 'prepare', domain: 'win11', xml });
   assert.match(refused.err, /^revived: Card 0000:03:00 is with a person \(revivectl take\)/);
-  const win = { uuid, name: 'win11', state: 'shutoff', cards: [xhci] };
+  const seen = { driverVersion: '', rebootState: '' };
+  const win = { uuid, name: 'win11', state: 'shutoff', cards: [xhci], ...seen };
   assert.deepEqual(await json(shapes.domain, 'show', 'win11'), win);
 
   const status = await json(shapes.status, 'status');
@@ -83,6 +84,15 @@ test('--json of every verb has the promised shape', bounded, async () => {
   const card = await json(shapes.card, 'show', xhci);
   assert.deepEqual([card['state'], card['domain'], card['interesting']], ['lent', null, true]);
   assert.ok(listIn(card, 'ladder').length > 5 && listIn(card, 'ports').length === 1);
+  assert.equal((await room.ctl('reboot', 'arm', 'win11')).code, 0);
+  assert.deepEqual(await json(shapes.reboot, 'reboot'), {
+    state: 'armed',
+    reason: 'win11 is armed: when it restarts itself next, the host reboots',
+    atUsec: 0,
+    domains: [{ uuid, name: 'win11', driverVersion: '', rebootState: 'armed' }],
+  });
+  assert.equal((await room.ctl('reboot', 'now')).code, 4, 'nothing was installed');
+  assert.equal((await room.ctl('reboot', 'cancel')).code, 0);
   const some = await json(shapes.list, 'list');
   const every = await json(shapes.list, 'list', '--all');
   assert.equal(listIn(some, 'cards').length, 2);

@@ -39,7 +39,14 @@ const card: Shape = {
   job: 'number or null',
 };
 
-const domain: Shape = { uuid: 'text', name: 'text', state: 'text', cards: ['text'] };
+const domain: Shape = {
+  uuid: 'text',
+  name: 'text',
+  state: 'text',
+  cards: ['text'],
+  driverVersion: 'text',
+  rebootState: 'text',
+};
 
 const step: Shape = { name: 'text', state: 'text', ms: 'number', detail: 'text' };
 
@@ -75,6 +82,9 @@ const manager: Shape = {
       sinceUsec: 'number',
     },
   ],
+  rebootState: 'text',
+  rebootReason: 'text',
+  rebootAtUsec: 'number',
 };
 
 const outcome: Shape = {
@@ -102,6 +112,12 @@ const planStep: Shape = {
 
 /** By what it is the shape of: a view, or the answer of a verb. */
 export const shapes = {
+  reboot: {
+    state: 'text',
+    reason: 'text',
+    atUsec: 'number',
+    domains: [{ uuid: 'text', name: 'text', driverVersion: 'text', rebootState: 'text' }],
+  },
   card,
   domain,
   job,

@@ -150,9 +150,21 @@ export function scriptedService(): ScriptedService {
       hostAtRisk: '',
       findings: [],
       quarantine: [],
+      rebootState: '',
+      rebootReason: '',
+      rebootAtUsec: 0,
     },
     cards: [sampleCard()],
-    domains: [{ uuid: sampleUuid, name: 'win10', state: 'running', cards: [card('0000:0b:00')] }],
+    domains: [
+      {
+        uuid: sampleUuid,
+        name: 'win10',
+        state: 'running',
+        cards: [card('0000:0b:00')],
+        driverVersion: '31.0.1',
+        rebootState: 'armed',
+      },
+    ],
     jobs: [sampleJob()],
     past: [],
   };
@@ -217,6 +229,15 @@ export function scriptedService(): ScriptedService {
     async clearHostRisk() {
       asked.push('clear host risk');
       return true;
+    },
+    async armReboot(domain, requestedBy) {
+      asked.push(`arm ${domain} ${requestedBy}`);
+    },
+    async rebootNow(requestedBy) {
+      asked.push(`reboot ${requestedBy}`);
+    },
+    async cancelReboot(requestedBy) {
+      asked.push(`cancel reboot ${requestedBy}`);
     },
   };
 }

@@ -17,7 +17,7 @@ _revivectl_rules() {
 }
 
 _revivectl() {
-  local verbs='status list show plan reset take return doctor explain bundle history monitor quarantine version help'
+  local verbs='status list show plan reset take return doctor explain bundle history monitor quarantine reboot version help'
   local line=${COMP_LINE:0:COMP_POINT} verb='' card='' index current previous words options candidates='' prefix
   # Not COMP_WORDS: bash splits addresses at their colons.
   read -ra words <<<"$line"
@@ -42,6 +42,7 @@ _revivectl() {
   *)
     options='--json --no-color --yes --help'
     case $verb in
+    reboot) [[ $previous == arm ]] && candidates=$(_revivectl_domains) || candidates='arm status cancel now' ;;
     '' | help) candidates=$verbs ;;
     list) options+=' --all' ;;
     show) candidates="$(_revivectl_cards) $(_revivectl_domains)" ;;

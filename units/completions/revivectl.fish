@@ -14,7 +14,7 @@ function __revivectl_rules
     revivectl doctor --rules --json 2>/dev/null | grep -oE '"id":"[a-z0-9-]+"' | cut -d '"' -f 4
 end
 
-set -l verbs status list show plan reset take return doctor explain bundle history monitor quarantine version help
+set -l verbs status list show plan reset take return doctor explain bundle history monitor quarantine reboot version help
 set -l none "not __fish_seen_subcommand_from $verbs"
 complete -c revivectl -f
 complete -c revivectl -l json -d 'print JSON'
@@ -34,9 +34,12 @@ complete -c revivectl -n $none -a bundle -d 'write an archive that others can ju
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
 complete -c revivectl -n $none -a quarantine -d 'list, or allow again, what once took the host down'
+complete -c revivectl -n $none -a reboot -d 'reboot the host after a driver install in a guest, or see how far that is'
 complete -c revivectl -n $none -a version -d 'print the versions of revivectl and of the daemon'
 complete -c revivectl -n $none -a help -d 'say how it, or one verb, is used'
 complete -c revivectl -n '__fish_seen_subcommand_from help' -a "$verbs"
+complete -c revivectl -n '__fish_seen_subcommand_from reboot' -a 'arm status cancel now'
+complete -c revivectl -n '__fish_seen_subcommand_from reboot; and __fish_seen_subcommand_from arm' -a '(__revivectl_domains)'
 complete -c revivectl -n '__fish_seen_subcommand_from list' -l all -d 'every PCI card, every domain'
 complete -c revivectl -n '__fish_seen_subcommand_from show' -a '(__revivectl_cards) (__revivectl_domains)'
 complete -c revivectl -n '__fish_seen_subcommand_from plan' -a '(__revivectl_domains)'

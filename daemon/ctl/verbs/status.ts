@@ -52,7 +52,8 @@ function headLine(manager: Manager, paint: Paint): string {
 
 // What concerns the host as a whole, and what is not done any more.
 function alarms(manager: Manager, paint: Paint): string[] {
-  const { hostAtRisk, findings } = manager;
+  const { hostAtRisk, findings, rebootReason } = manager;
+  const isPending = findings.some(({ rule }) => rule === 'host-reboot-pending');
   return [
     ...(hostAtRisk === ''
       ? []
@@ -60,6 +61,8 @@ function alarms(manager: Manager, paint: Paint): string[] {
           paint.red(`host at risk, no rung is done: ${hostAtRisk}`),
           `    next: ${paint.bold('look at the host, reboot it, or: revivectl quarantine clear host')}`,
         ]),
+    // What is pending is a finding, which says more.
+    ...(rebootReason === '' || isPending ? [] : [paint.yellow(rebootReason)]),
     ...findings.map(({ message, severity }) =>
       severity === 'note' ? message : paint.yellow(message),
     ),

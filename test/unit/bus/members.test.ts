@@ -21,6 +21,8 @@ const domain = bindInterface<'org.revived1.Domain', View>(
     Name: () => 'win10',
     State: () => 'running',
     Cards: () => ['/a', '/b'],
+    DriverVersion: () => '31.0.1',
+    RebootState: () => 'armed',
   },
   {},
 );
@@ -85,6 +87,8 @@ test('properties come in the order of the table, as values and as variants', () 
     ['Name', 'win10'],
     ['State', 'running'],
     ['Cards', ['/a', '/b']],
+    ['DriverVersion', '31.0.1'],
+    ['RebootState', 'armed'],
   ]);
   assert.deepEqual(domain.dict(view)['Cards'], new Variant('ao', ['/a', '/b']));
   assert.equal(domain.property('Name', view), 'win10');

@@ -58,7 +58,9 @@ test('the man page has no mistakes, and every verb and option', () => {
 
 test('bash offers every verb and every option where it fits', () => {
   assert.deepEqual(offered('revivectl ').sort(), [...names].sort());
-  assert.deepEqual(offered('revivectl re'), ['reset', 'return']);
+  assert.deepEqual(offered('revivectl re').sort(), ['reboot', 'reset', 'return']);
+  assert.deepEqual(offered('revivectl reboot arm '), ['win10']);
+  assert.deepEqual(offered('revivectl reboot c'), ['cancel']);
   assert.deepEqual(offered('revivectl help mon'), ['monitor']);
   for (const verb of verbs) {
     const wanted = Object.keys({ ...globalOptions, ...verb.options }).map((name) => `--${name}`);

@@ -125,6 +125,9 @@ export const manager = {
   HostAtRisk: '',
   Findings: [],
   Quarantine: [],
+  RebootState: '',
+  RebootReason: '',
+  RebootAt: 0,
 };
 
 /** The same after a bad night. */
@@ -137,6 +140,9 @@ export const alarmedManager = {
   Quarantine: [
     { Card: '0000:0b:00', Kind: 'rung', Name: 'flr', Kernel: '6.12', Active: true, Since: 5 },
   ],
+  RebootState: 'reboot-pending',
+  RebootReason: 'win10 got a driver',
+  RebootAt: 1_700_000_060_000_000,
 };
 
 export const tree = {

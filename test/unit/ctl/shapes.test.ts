@@ -113,8 +113,10 @@ test('a job names its number and its cards', () => {
 });
 
 test('domain, manager and plan are decoded key for key', () => {
-  const properties = { Uuid: uuid, Name: 'win10', State: 'running', Cards: [lentPath, '/'] };
-  const domain = { uuid, name: 'win10', state: 'running', cards: ['0000:0b:00'] };
+  const named = { Uuid: uuid, Name: 'win10', State: 'running', Cards: [lentPath, '/'] };
+  const properties = { ...named, DriverVersion: '31.0.1', RebootState: 'armed' };
+  const seen = { driverVersion: '31.0.1', rebootState: 'armed' };
+  const domain = { uuid, name: 'win10', state: 'running', cards: ['0000:0b:00'], ...seen };
   assert.deepEqual(decodeDomain(domainPath, properties, asItIs), domain);
   assert.deepEqual(decodeDomain(domainPath, {}, asItIs).uuid, uuid);
   assert.deepEqual(decodeManager(alarmedManager, asItIs), {
@@ -142,6 +144,9 @@ test('domain, manager and plan are decoded key for key', () => {
         sinceUsec: 5,
       },
     ],
+    rebootState: 'reboot-pending',
+    rebootReason: 'win10 got a driver',
+    rebootAtUsec: 1_700_000_060_000_000,
   } satisfies Manager);
   const step = { Name: 'n', Card: 'c', Detail: 'd', Undo: 'u', ExpectedMs: 4 };
   assert.deepEqual(decodePlan('win10', 'prepare', ['', ['note'], [step]], asItIs), {

@@ -44,6 +44,7 @@ test('a host at risk and what was found out are told before the cards', () => {
   assert.deepEqual(lines({ '/org/revived': { 'org.revived1.Manager': alarmedManager } }).slice(3), [
     'host at risk, no rung is done: soft lockup',
     '    next: look at the host, reboot it, or: revivectl quarantine clear host',
+    'win10 got a driver',
     'boot 6.11',
   ]);
 });
@@ -67,6 +68,9 @@ test('--json has everything, text as it is', async () => {
     hostAtRisk: '',
     findings: [],
     quarantine: [],
+    rebootState: '',
+    rebootReason: '',
+    rebootAtUsec: 0,
   });
 });
 

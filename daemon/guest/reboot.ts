@@ -1,0 +1,379 @@
+/**
+ * Does what the reboot state machine decides: stops guests, tells everybody, asks logind, starts again what was stopped for
+ * nothing. Each state is on disk before anything is done for it, so a daemon that was killed goes on from there.
+ */
+import { later } from '../deadline.ts';
+import { asRevivedError, RevivedError, sentence } from '../errors.ts';
+import type { Power } from '../host/power.ts';
+import type { MarkRebootRequired } from '../host/reboot-required.ts';
+import { isActive } from '../libvirt/news.ts';
+import type { LibvirtEvent } from '../libvirt/session.ts';
+import type { Log } from '../log.ts';
+import type { CardAddress } from '../pci/address.ts';
+import { printable } from '../printable.ts';
+import { createGuestEnds, type GuestControl, type OnRefusal, stopGuest } from './guest-stop.ts';
+import { readRebootState, writeRebootState } from './reboot-file.ts';
+import {
+  type DomainName,
+  type InstallPolicy,
+  initialState,
+  isAttempt,
+  isRequired,
+  isWanted,
+  type RebootEffect,
+  type RebootInput,
+  type RebootState,
+  type StoppedDomain,
+} from './reboot-state.ts';
+import { rebootStep } from './reboot-step.ts';
+import { domainWord, reasonText, rebootLines } from './reboot-words.ts';
+import type { ResumeBook } from './resume-book.ts';
+
+/** A display driver in a guest is another than before. */
+interface InstalledDriver {
+  readonly uuid: string;
+  readonly domain: string;
+  readonly card: CardAddress;
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface RebootParts {
+  /** The id of this boot. */
+  readonly boot: string;
+  /** reboot.json. */
+  readonly path: string;
+  readonly book: ResumeBook;
+  readonly power: Power;
+  readonly control: GuestControl;
+  readonly markRequired: MarkRebootRequired;
+  readonly settings: (domain: string) => {
+    readonly afterDriverInstall: InstallPolicy;
+    readonly onRefusal: OnRefusal;
+  };
+  /** Milliseconds: to cancel a reboot, and for a guest to shut down. */
+  readonly times: () => { readonly graceMs: number; readonly shutdownMs: number };
+  readonly cardsOf: (uuid: string) => readonly CardAddress[];
+  readonly log: Log;
+  readonly onChange: () => void;
+}
+
+export interface Reboot {
+  state(): RebootState;
+  onDriverChange(change: InstalledDriver): void;
+  /** All events of libvirt. The first snapshot lets an attempt of a daemon before this one go on. */
+  onEvent(event: LibvirtEvent): void;
+  /** True for a domain that is stopped for a reboot of the host, or was: it starts again by us, after that or without it. */
+  holds(uuid: string): boolean;
+  /** These resolve when it is on disk, and reject with `refused` where it cannot be done now. */
+  arm(domain: DomainName, by: string): Promise<void>;
+  rebootNow(by: string): Promise<void>;
+  cancel(by: string): Promise<void>;
+}
+
+/** A guest that was asked to shut down for a reboot that was then given up, and does so later than that. */
+const lateEndMs = 300_000;
+
+/** Reads what a daemon before this one has left in this boot. Never rejects: a file that cannot be believed is said. */
+export async function openReboot(parts: RebootParts): Promise<Reboot> {
+  const { book, boot, control, log, power } = parts;
+  const ends = createGuestEnds();
+  /** Domains whose QEMU said that the guest reset itself, until it is gone. */
+  const resetting = new Set<string>();
+  /** When domains were asked to stop, for an attempt that was given up. */
+  const comingDown = new Map<string, number>();
+  let attempt = new AbortController();
+  let hasBegun = false;
+  let state = initialState(boot, book.resumed());
+  let work = Promise.resolve();
+
+  /** The next state at once; on disk, and done, in turn. Resolves when it is on disk. */
+  const dispatch = (input: RebootInput): Promise<void> => {
+    const before = state;
+    const { state: next, effects } = rebootStep(before, input, parts.times().graceMs);
+    if (next === before && effects.length === 0) return Promise.resolve();
+    state = next;
+    for (const { id, level, text, domain } of rebootLines(before, next)) {
+      log[level]({ id, ...(domain === undefined ? {} : { domain }) }, text);
+    }
+    if (next.attempt !== before.attempt) {
+      attempt.abort();
+      attempt = new AbortController();
+    }
+    parts.onChange();
+    const saved = work.then(save);
+    work = saved.then((problem) => act(effects, next.attempt, problem));
+    return saved.then(() => undefined);
+  };
+
+  /** Why it is not on disk; undefined when it is. */
+  const save = async (): Promise<string | undefined> => {
+    const { kept, others } = state;
+    const isComing = isAttempt(state) || kept.length > 0 || others.length > 0;
+    try {
+      await writeRebootState(parts.path, state);
+      if (!book.isBusy()) await book.plan(isComing ? [...kept, ...others] : undefined);
+    } catch (thrown) {
+      const why = asRevivedError(thrown).message;
+      log.error({ why }, 'How far a reboot of the host is cannot be kept on disk');
+      return why;
+    }
+    await parts.markRequired(isRequired(state)).catch((thrown: unknown) => {
+      const why = asRevivedError(thrown).message;
+      log.warn({ why }, 'That the host has to reboot cannot be marked in /run, ignoring');
+    });
+    return undefined;
+  };
+
+  const act = async (
+    effects: readonly RebootEffect[],
+    of: number,
+    problem: string | undefined,
+  ): Promise<void> => {
+    for (const effect of effects) {
+      // What an attempt wanted is not done after it; timers and announcements are no part of that.
+      const isAnyones = effect.kind === 'wake' || effect.kind === 'withdraw';
+      if (state.attempt !== of && !isAnyones) continue;
+      if (problem !== undefined && isAttempt(state)) {
+        void dispatch({ kind: 'failed', attempt: of, why: `its state cannot be kept: ${problem}` });
+        return;
+      }
+      await perform(effect, of);
+    }
+  };
+
+  /** Work that takes long goes on by itself, and says its end with the attempt that it is for. */
+  const perform = async (effect: RebootEffect, of: number): Promise<void> => {
+    const { signal } = attempt;
+    const failed = (thrown: unknown): void => {
+      if (signal.aborted) return;
+      void dispatch({ kind: 'failed', attempt: of, why: sentence(asRevivedError(thrown)) });
+    };
+    switch (effect.kind) {
+      case 'wake':
+        later(Math.max(0, effect.at - Date.now()), () => void dispatch(tickNow()));
+        return;
+      case 'catch':
+        catchGuest(effect.domain).then(
+          () => dispatch({ kind: 'caught', attempt: of }),
+          (thrown: unknown) => {
+            void dispatch({ kind: 'started', uuid: effect.domain.uuid }); // it runs on
+            failed(thrown);
+          },
+        );
+        return;
+      case 'survey':
+        surveyHost().then((running) => {
+          return dispatch({ kind: 'surveyed', attempt: of, running, now: Date.now() });
+        }, failed);
+        return;
+      case 'stop':
+        for (const domain of effect.domains) {
+          stop(domain, signal).then(() => {
+            const { uuid } = domain;
+            return dispatch({ kind: 'domain-stopped', attempt: of, uuid, now: Date.now() });
+          }, failed);
+        }
+        return;
+      case 'announce':
+        await power.announce(effect.until, wallText(state)).catch(ignored);
+        return;
+      case 'withdraw':
+        await power.withdraw(effect.until).catch(ignored);
+        return;
+      case 'check':
+        surveyHost().then((running) => {
+          const now = Date.now();
+          return running.length === 0
+            ? dispatch({ kind: 'clear', attempt: of, now })
+            : dispatch({ kind: 'surveyed', attempt: of, running, now });
+        }, failed);
+        return;
+      case 'reboot':
+        // From here on there is no way back, and nothing lies between.
+        void dispatch({ kind: 'sent', attempt: of });
+        power.reboot().catch(failed);
+        return;
+      case 'start-again':
+        void startAgain(effect.domains).then(() => dispatch({ kind: 'undone', attempt: of }));
+        return;
+    }
+  };
+
+  const catchGuest = async ({ uuid, name }: DomainName): Promise<void> => {
+    refuseResuming(book);
+    log.warn(
+      { id: 'guest-caught', domain: name },
+      `Domain ${printable(name)} has shut itself down to restart: it is stopped until the host has rebooted`,
+    );
+    await control.destroy(uuid).catch(async (thrown: unknown) => {
+      if (await isRunning(uuid)) throw thrown;
+    });
+  };
+
+  /** Which domains run. Rejects where the host must not, or cannot, be rebooted now. */
+  const surveyHost = async (): Promise<readonly StoppedDomain[]> => {
+    refuseResuming(book);
+    if (await power.isGoingDown()) {
+      throw new RevivedError('refused', 'The host is going down already.');
+    }
+    await power.checkReboot();
+    return (await control.list())
+      .filter((domain) => isActive(domain.state))
+      .map(({ uuid, name, id }) => ({ uuid, name, order: id ?? 0, cards: parts.cardsOf(uuid) }));
+  };
+
+  const stop = async (domain: StoppedDomain, signal: AbortSignal): Promise<void> => {
+    const { uuid, name } = domain;
+    await stopGuest(domain, {
+      control,
+      ends,
+      signal,
+      ms: parts.times().shutdownMs,
+      onRefusal: parts.settings(name).onRefusal,
+      onStep(what) {
+        comingDown.set(uuid, Date.now());
+        log.info({ domain: name, by: what }, `Shutting down domain ${printable(name)}`);
+      },
+    });
+  };
+
+  const isRunning = async (uuid: string): Promise<boolean> =>
+    isActive((await control.domainState(uuid)).state);
+
+  /** Each of them that does not run. One that is still coming down is started when it is (see `lateEndMs`). */
+  const startAgain = async (domains: readonly DomainName[]): Promise<void> => {
+    for (const { uuid, name } of domains) {
+      try {
+        if (!(await isRunning(uuid))) await control.create(uuid);
+      } catch (thrown) {
+        if (await isRunning(uuid).catch(() => false)) continue; // by somebody else, in the same moment
+        const why = asRevivedError(thrown).message;
+        log.error(
+          { id: 'start-again-failed', domain: name, why },
+          `Domain ${printable(name)} was stopped for a reboot that was given up, and cannot be started again: start it by hand`,
+        );
+      }
+    }
+  };
+
+  const ignored = (thrown: unknown): void => {
+    const why = asRevivedError(thrown).message;
+    log.warn({ why }, 'The reboot of the host cannot be announced through logind, ignoring');
+  };
+
+  const refused = (message: string, advice?: string): Promise<never> =>
+    Promise.reject(new RevivedError('refused', message, advice));
+
+  const onStopped = (uuid: string, name: string): void => {
+    ends.ended(uuid);
+    const restart = resetting.delete(uuid);
+    const asked = comingDown.get(uuid);
+    comingDown.delete(uuid);
+    void dispatch({ kind: 'stopped', uuid, restart });
+    if (asked === undefined || isAttempt(state) || Date.now() - asked > lateEndMs) return;
+    if (state.kept.some((one) => one.uuid === uuid)) return;
+    void startAgain([{ uuid, name }]);
+  };
+
+  const goOn = async (running: ReadonlySet<string>): Promise<void> => {
+    hasBegun = true;
+    const goingDown = await power.isGoingDown().catch(() => false); // no logind: then nobody reboots
+    const now = Date.now();
+    await dispatch({ kind: 'began', boot, now, goingDown, resumed: book.resumed() });
+    for (const { uuid } of state.kept) {
+      if (running.has(uuid) && state.phase === 'idle') void dispatch({ kind: 'started', uuid });
+    }
+  };
+
+  try {
+    const found = await readRebootState(parts.path);
+    if (found?.boot === boot) state = found;
+  } catch (thrown) {
+    const why = asRevivedError(thrown).message;
+    log.error({ why }, 'How far a reboot of the host was cannot be read: it is not gone on with');
+  }
+
+  return {
+    state: () => state,
+    holds(uuid) {
+      const held = isAttempt(state) ? [...state.kept, ...state.others] : state.kept;
+      return held.some((one) => one.uuid === uuid);
+    },
+    onDriverChange({ uuid, domain: name, card, from, to }) {
+      const policy = parts.settings(name).afterDriverInstall;
+      const domain = { uuid, name };
+      const now = Date.now();
+      void dispatch({ kind: 'driver-changed', domain, card, from, to, policy, now });
+    },
+    onEvent(event) {
+      if (event.kind === 'synced') {
+        const running = event.domains.filter((domain) => isActive(domain.state));
+        if (!hasBegun) void goOn(new Set(running.map(({ uuid }) => uuid)));
+        return;
+      }
+      const { uuid, name, id } = event.domain;
+      if (event.kind === 'reboot') {
+        const now = Date.now();
+        void dispatch({ kind: 'restarted', domain: { uuid, name }, order: id ?? 0, now });
+      } else if (event.kind === 'ending' && event.reason === 'guest-reset') resetting.add(uuid);
+      else if (event.kind !== 'lifecycle') return;
+      else if (event.event === 'started') {
+        resetting.delete(uuid);
+        void dispatch({ kind: 'started', uuid });
+      } else if (event.event === 'stopped') onStopped(uuid, name);
+    },
+    arm(domain, by) {
+      const mark = domainWord(state, domain.uuid);
+      if (mark === 'guest-restarting' || mark === 'reboot-pending' || mark === 'rebooting') {
+        return refused(
+          `Domain ${printable(domain.name)} has a driver installed already: ${reasonText(state)}.`,
+          'To reboot the host: revivectl reboot now',
+        );
+      }
+      log.info({ id: 'host-reboot-arm', domain: domain.name, by }, 'Armed for a driver install');
+      return dispatch({ kind: 'arm', domain, cards: parts.cardsOf(domain.uuid) });
+    },
+    rebootNow(by) {
+      if (state.phase !== 'idle') {
+        return refused(`A reboot is under way: ${reasonText(state)}.`);
+      }
+      if (!isWanted(state)) {
+        return refused(
+          'No reboot is pending: no driver install was seen in a guest that has a card.',
+          'To reboot the host all the same: systemctl reboot',
+        );
+      }
+      log.warn({ id: 'host-reboot-consent', by }, 'Somebody agrees to a reboot of the host');
+      return dispatch({ kind: 'consent' });
+    },
+    cancel(by) {
+      if (state.phase === 'rebooting' && state.sent) {
+        return refused('It is too late: the host reboots already.');
+      }
+      if (state.phase === 'idle' && state.marked.length === 0 && state.kept.length === 0) {
+        return refused('There is nothing to cancel: no reboot is pending, and no domain is armed.');
+      }
+      log.warn({ id: 'host-reboot-cancel', by }, 'Somebody cancels a reboot of the host');
+      return dispatch({ kind: 'cancel', by });
+    },
+  };
+}
+
+function tickNow(): RebootInput {
+  return { kind: 'tick', now: Date.now() };
+}
+
+// While domains of the last reboot are being started, their list is not to be replaced by that of a next one.
+function refuseResuming(book: ResumeBook): void {
+  if (!book.isBusy()) return;
+  throw new RevivedError(
+    'refused',
+    'The domains that ran before the last reboot are still being started.',
+  );
+}
+
+function wallText(state: RebootState): string {
+  const names = state.marked.map(({ name }) => printable(name)).join(', ');
+  return `The graphics driver of ${names || 'a virtual machine'} was changed, which needs a reboot of this host (revived). To stop it: revivectl reboot cancel`;
+}

@@ -1,0 +1,300 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  initialState,
+  isAttempt,
+  isRequired,
+  type RebootEffect,
+  type RebootInput,
+  type RebootState,
+} from '../../../daemon/guest/reboot-state.ts';
+import { debounceMs, rebootStep } from '../../../daemon/guest/reboot-step.ts';
+import { card } from '../../integration/scripted-service.ts';
+
+const grace = 60_000;
+const win = { uuid: 'w', name: 'win' };
+const web = { uuid: 'x', name: 'web', order: 3, cards: [] };
+const gpu = card('0000:0b:00');
+const change = { kind: 'driver-changed', card: gpu, from: '1', to: '2', now: 0 } as const;
+const restarted = { kind: 'restarted', domain: win, order: 4, now: 2e6 } as const;
+
+/** Feeds inputs one after the other; `attempt` is filled in. What was to be done, in order. */
+function machine(start = initialState('boot1', false)) {
+  let state = start;
+  const effects: RebootEffect[] = [];
+  const feed = (...inputs: readonly (RebootInput | Late)[]): readonly string[] => {
+    const from = effects.length;
+    for (const input of inputs) {
+      const whole: RebootInput = lateKinds(input) ? { attempt: state.attempt, ...input } : input;
+      const step = rebootStep(state, whole, grace);
+      state = step.state;
+      effects.push(...step.effects);
+    }
+    return effects.slice(from).map(({ kind }) => kind);
+  };
+  return { feed, state: () => state, effects };
+}
+type WithoutAttempt<T> = T extends { readonly attempt: number } ? Omit<T, 'attempt'> : never;
+type Late = WithoutAttempt<RebootInput>;
+function lateKinds(input: RebootInput | Late): input is Late {
+  return attemptKinds.some((kind) => kind === input.kind) && !('attempt' in input);
+}
+const attemptKinds = [
+  'caught',
+  'surveyed',
+  'domain-stopped',
+  'clear',
+  'sent',
+  'failed',
+  'undone',
+] as const;
+
+test('auto: the guest is caught in its restart, the others stop, then grace, check and reboot', () => {
+  const { feed, state, effects } = machine();
+  assert.deepEqual(feed({ ...change, domain: win, policy: 'auto' }), []);
+  assert.equal(state().marked[0]?.mark, 'driver-changed');
+  assert.equal(isRequired(state()), false, 'the install still runs');
+  assert.deepEqual(feed(restarted, { ...restarted, now: 2e6 + 3000 }), ['catch']);
+  assert.equal(state().marked[0]?.mark, 'guest-restarting');
+  assert.deepEqual(feed({ kind: 'caught' }), ['survey']);
+  assert.deepEqual(feed({ kind: 'surveyed', running: [web], now: 2e6 }), ['stop']);
+  assert.ok(isRequired(state()));
+  const off = feed({ kind: 'domain-stopped', uuid: 'x', now: 3e6 });
+  assert.deepEqual(off, ['announce', 'wake']);
+  assert.deepEqual(effects.at(-1), { kind: 'wake', at: 3e6 + grace });
+  assert.deepEqual(feed({ kind: 'tick', now: 3e6 + grace - 1 }), ['wake']);
+  assert.deepEqual(feed({ kind: 'tick', now: 3e6 + grace }), ['check']);
+  assert.deepEqual(feed({ kind: 'clear', now: 4e6 }), ['reboot']);
+  assert.deepEqual(state().kept, [{ ...win, order: 4, cards: [gpu] }]);
+  assert.deepEqual(state().others, [web]);
+  assert.deepEqual(feed({ kind: 'sent' }, { kind: 'cancel', by: 'uid 0' }), ['wake']);
+  assert.equal(state().phase, 'rebooting', 'logind has it: too late to cancel');
+});
+
+test('ask: nothing but a pending state, once per restart, until somebody consents', () => {
+  const { feed, state } = machine();
+  feed({ ...change, domain: win, policy: 'ask' });
+  assert.deepEqual(feed(restarted, { ...restarted, now: 2e6 + 50 }), ['wake']);
+  assert.deepEqual(feed({ kind: 'tick', now: 2e6 + debounceMs }), []);
+  assert.equal(state().marked[0]?.mark, 'reboot-pending');
+  assert.ok(isRequired(state()) && !isAttempt(state()));
+  assert.deepEqual(feed({ kind: 'consent' }), ['survey']);
+});
+
+test('armed by hand: the next restart is the one, whatever the agent can tell', () => {
+  const { feed, state } = machine();
+  feed({ kind: 'arm', domain: win, cards: [gpu] });
+  assert.equal(isRequired(state()), false);
+  assert.deepEqual(feed({ ...restarted, domain: web }), [], 'another guest restarts');
+  assert.deepEqual(feed(restarted), ['catch']);
+});
+
+test('a version that is seen only after the restart counts as restarted', () => {
+  const { feed, state } = machine();
+  feed(restarted);
+  assert.deepEqual(feed({ ...change, domain: win, policy: 'auto', now: 2e6 + 90_000 }), ['survey']);
+  assert.equal(state().kept.length, 0, 'it runs, and is asked to stop like the others');
+});
+
+test('off is not looked at; one reboot of a boot needs no consent, and none after a resume', () => {
+  const off = machine();
+  off.feed({ ...change, domain: win, policy: 'off' }, restarted);
+  assert.deepEqual([off.state().marked, off.effects], [[], []]);
+  const again = machine(initialState('boot2', true));
+  again.feed({ ...change, domain: win, policy: 'auto' }, restarted);
+  assert.deepEqual(
+    again.effects.map(({ kind }) => kind),
+    ['wake'],
+  );
+});
+
+test('given up: what was stopped starts again, the caught guest stays, it stays pending and asks', () => {
+  const { feed, state, effects } = machine();
+  feed({ ...change, domain: win, policy: 'auto' }, restarted, { kind: 'caught' });
+  feed({ kind: 'surveyed', running: [web], now: 2e6 });
+  assert.deepEqual(feed({ kind: 'failed', why: 'web refuses' }), ['start-again']);
+  assert.deepEqual(effects.at(-1), { kind: 'start-again', domains: [web] });
+  feed({ kind: 'undone' });
+  const { phase, kept, refusal, others } = state();
+  assert.deepEqual([phase, kept.length, others.length, refusal], ['idle', 1, 0, 'web refuses']);
+  assert.ok(isRequired(state()));
+  assert.deepEqual(feed({ ...change, domain: win, policy: 'auto', to: '3' }, restarted), []);
+  feed({ kind: 'started', uuid: 'w' });
+  assert.equal(state().kept.length, 0, 'somebody has started it: it is not started again by us');
+});
+
+test('a guest that was started in the grace period is stopped too, before the reboot', () => {
+  const { feed } = machine();
+  feed({ ...change, domain: win, policy: 'ask' }, { kind: 'consent' });
+  feed({ kind: 'surveyed', running: [], now: 0 }, { kind: 'tick', now: grace });
+  assert.deepEqual(feed({ kind: 'surveyed', running: [web], now: grace }), ['withdraw', 'stop']);
+});
+
+test('a daemon that comes back goes on where it was; another boot begins anew', () => {
+  const began = {
+    kind: 'began',
+    boot: 'boot1',
+    now: 5e6,
+    goingDown: false,
+    resumed: false,
+  } as const;
+  const base: RebootState = { ...initialState('boot1', true), attempt: 7, until: 4e6 };
+  const after = (phase: RebootState['phase'], goingDown = false) => {
+    const step = rebootStep({ ...base, phase }, { ...began, goingDown }, grace);
+    return [step.state.phase, step.state.until, ...step.effects.map(({ kind }) => kind)];
+  };
+  assert.deepEqual(after('idle'), ['idle', 4e6]);
+  assert.deepEqual(after('surveying'), ['surveying', 4e6, 'survey']);
+  assert.deepEqual(after('stopping'), ['surveying', 4e6, 'survey']);
+  assert.deepEqual(after('grace'), ['grace', 5e6 + grace, 'announce', 'wake']);
+  assert.deepEqual(after('checking'), ['grace', 5e6 + grace, 'announce', 'wake']);
+  assert.deepEqual(after('rebooting'), ['grace', 5e6 + grace, 'announce', 'wake']);
+  assert.deepEqual(after('rebooting', true), ['rebooting', 4e6, 'wake']);
+  assert.deepEqual(after('undoing'), ['undoing', 4e6, 'start-again']);
+  const next = rebootStep(
+    { ...base, phase: 'rebooting' },
+    { ...began, boot: 'b2', resumed: true },
+    0,
+  );
+  assert.deepEqual(next, { state: initialState('b2', true), effects: [] });
+});
+
+const domains = [win, { uuid: 'x', name: 'web' }];
+const domain = fc.constantFrom(...domains);
+/** What the world answers to the state as it is: the work that was asked for is done. */
+function answer(state: RebootState): readonly (RebootInput | Late)[] {
+  switch (state.phase) {
+    case 'idle':
+      return [];
+    case 'surveying':
+      return [{ kind: 'surveyed', running: state.attempt % 2 === 0 ? [] : [web], now: 0 }];
+    case 'stopping':
+      return state.left.map((uuid) => ({ kind: 'domain-stopped', uuid, now: 0 }) as const);
+    case 'grace':
+      return [{ kind: 'tick', now: state.until }];
+    case 'checking':
+      return [{ kind: 'clear', now: 0 }];
+    case 'rebooting':
+      return [{ kind: 'sent' }];
+    case 'undoing':
+      return [{ kind: 'undone' }];
+  }
+}
+
+const inputs = fc.array(
+  fc.oneof(
+    { weight: 30, arbitrary: fc.constant('answer' as const) },
+    {
+      weight: 2,
+      arbitrary: domain.map((d) => ({ kind: 'arm', domain: d, cards: [gpu] }) as const),
+    },
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(domain, fc.constantFrom('ask', 'auto', 'off'))
+        .map(([d, policy]) => ({ ...change, domain: d, policy }) as const),
+    },
+    { weight: 4, arbitrary: domain.map((d) => ({ ...restarted, domain: d, now: 0 }) as const) },
+    {
+      weight: 2,
+      arbitrary: fc
+        .tuple(domain, fc.boolean())
+        .map(([{ uuid }, restart]) => ({ kind: 'stopped', uuid, restart }) as const),
+    },
+    { weight: 1, arbitrary: domain.map(({ uuid }) => ({ kind: 'started', uuid }) as const) },
+    { weight: 2, arbitrary: fc.constant({ kind: 'consent' } as const) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'cancel', by: 'uid 0' } as const) },
+    { weight: 6, arbitrary: fc.constant({ kind: 'tick', now: 0 } as const) },
+    { weight: 4, arbitrary: fc.constant({ kind: 'caught' } as const) },
+    {
+      weight: 6,
+      arbitrary: fc
+        .constantFrom([], [web])
+        .map((running) => ({ kind: 'surveyed', running, now: 0 }) as const),
+    },
+    { weight: 4, arbitrary: fc.constant({ kind: 'domain-stopped', uuid: 'x', now: 0 } as const) },
+    { weight: 8, arbitrary: fc.constant({ kind: 'clear', now: 0 } as const) },
+    { weight: 4, arbitrary: fc.constant({ kind: 'sent' } as const) },
+    { weight: 1, arbitrary: fc.constant({ kind: 'failed', why: 'no' } as const) },
+    { weight: 2, arbitrary: fc.constant({ kind: 'undone' } as const) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .boolean()
+        .map(
+          (goingDown) =>
+            ({ kind: 'began', boot: 'boot1', now: 0, goingDown, resumed: false }) as const,
+        ),
+    },
+  ),
+  { minLength: 10, maxLength: 60, size: 'max' },
+);
+
+/** Time goes on with each input, enough for each wait in some runs. */
+function run(
+  list: readonly (RebootInput | Late | 'answer')[],
+  ms: number,
+  look: (
+    input: RebootInput | Late,
+    before: RebootState,
+    after: RebootState,
+    did: readonly string[],
+  ) => void,
+): void {
+  const { feed, state } = machine();
+  for (const [index, one] of list.entries()) {
+    for (const input of one === 'answer' ? answer(state()) : [one]) {
+      const before = state();
+      const isTimed = 'now' in input && input.now === 0;
+      const did = feed(isTimed ? { ...input, now: 1e9 + index * ms } : input);
+      look(input, before, state(), did);
+    }
+  }
+}
+
+test('whatever happens: no reboot without consent, none after a cancel, none twice', () => {
+  let reboots = 0;
+  const runs = fc.property(inputs, fc.constantFrom(50, 20_000, 400_000), (list, ms) => {
+    let agreed = false;
+    let attempts: number[] = [];
+    run(list, ms, (input, before, after, did) => {
+      const isAuto = input.kind === 'driver-changed' && input.policy === 'auto';
+      if (input.kind === 'consent' || input.kind === 'arm' || isAuto) agreed = true;
+      if (input.kind === 'cancel' && !before.sent) {
+        assert.ok(!isAttempt(after) && !did.includes('reboot'));
+        assert.ok(after.marked.every(({ consent }) => consent === 'none'));
+        agreed = false;
+      }
+      if (!did.includes('reboot')) return;
+      reboots += 1;
+      assert.ok(agreed, 'somebody, or the policy, has agreed since the last cancel');
+      assert.deepEqual([before.phase, before.left], ['checking', []], 'nothing runs any more');
+      if (before.attempt === attempts.at(-1)) assert.equal(input.kind, 'clear');
+      assert.ok(!attempts.includes(before.attempt) || !before.sent, 'one attempt asks once');
+      attempts = [...attempts, before.attempt];
+    });
+  });
+  fc.assert(runs, { numRuns: 2000 });
+  assert.ok(reboots > 500, `the runs got that far ${reboots} times`);
+});
+
+test('whatever happens: nobody agreed, nothing begins; by itself it begins once in a boot', () => {
+  const own = inputs.map((list) =>
+    list.filter((one) => one === 'answer' || !(one.kind === 'consent' || one.kind === 'arm')),
+  );
+  const runs = fc.property(own, fc.boolean(), (list, isAuto) => {
+    const attempts = new Set<number>();
+    const asking = list.map((one) =>
+      one !== 'answer' && one.kind === 'driver-changed' && !isAuto
+        ? ({ ...one, policy: 'ask' } as const)
+        : one,
+    );
+    run(asking, 20_000, (_input, _before, after, did) => {
+      if (isAttempt(after)) attempts.add(after.attempt);
+      if (!isAuto) assert.ok(did.every((kind) => kind === 'wake'));
+    });
+    assert.ok(attempts.size <= 1, 'an attempt of its own is made once');
+  });
+  fc.assert(runs, { numRuns: 1000 });
+});
