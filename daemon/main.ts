@@ -4,6 +4,7 @@ import { systemBusAddress } from './bus/address.ts';
 import { type Connection, connect } from './bus/connection.ts';
 import { exportService } from './bus/export.ts';
 import { interfaceXml } from './bus/introspection.ts';
+import { logindDoor } from './bus/logind.ts';
 import { createLogind } from './bus/sleep.ts';
 import { interfaceNames } from './bus/table.ts';
 import { Variant } from './bus/wire.ts';
@@ -21,7 +22,6 @@ import { openLedger } from './host/ledger.ts';
 import { createLock } from './host/lock.ts';
 import { createModuleLoader } from './host/modules.ts';
 import { createNotify } from './host/notify.ts';
-import type { LogindDoor } from './host/power.ts';
 import { openHostRisk } from './host/risk.ts';
 import { createStuckChildren, guardIo } from './host/stuck.ts';
 import { createSleep } from './host/suspend.ts';
@@ -43,8 +43,6 @@ declare const VERSION: string;
 const busName = 'org.revived';
 /** systemd ends us by force after TimeoutStopSec=15. */
 const settleMs = 10_000;
-/** logind answers in milliseconds, and may have to be started for it. */
-const logindMs = 10_000;
 
 async function main(): Promise<void> {
   const paths = pathsFrom(process.env);
@@ -266,22 +264,6 @@ const propertyGet = {
   member: 'Get',
   signature: 'ss',
 } as const;
-
-/** logind over our connection to the system bus. */
-function logindDoor(connection: Connection): LogindDoor {
-  const manager = 'org.freedesktop.login1.Manager';
-  const logind = { destination: 'org.freedesktop.login1', path: '/org/freedesktop/login1' };
-  return {
-    call: (member, signature, body) =>
-      connection.call({ ...logind, interface: manager, member, signature, body }, logindMs),
-    async property(name) {
-      const properties = 'org.freedesktop.DBus.Properties';
-      const get = { ...logind, interface: properties, member: 'Get', signature: 'ss' };
-      const [value] = await connection.call({ ...get, body: [manager, name] }, logindMs);
-      return value instanceof Variant ? value.value : value;
-    },
-  };
-}
 
 async function isShuttingDown(connection: Connection): Promise<boolean> {
   const property = {

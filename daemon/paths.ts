@@ -63,7 +63,7 @@ export function pathsFrom(env: Readonly<Record<string, string | undefined>>): Pa
     runs: `${run}/runs.json`,
     reboot: `${run}/reboot.json`,
     resume: `${state}/resume.json`,
-    rebootRequired: env['REVIVED_REBOOT_REQUIRED'] ?? '/run/reboot-required',
+    rebootRequired: '/run/reboot-required',
     hookPolicy: `${state}/hook-unreachable`,
     libvirtSockets:
       sockets !== undefined

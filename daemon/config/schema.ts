@@ -50,7 +50,7 @@ export const schema = {
       type: 'object',
       additionalProperties: false,
       properties: {
-        'grace-seconds': { type: 'integer', minimum: 5, maximum: 3600 },
+        'grace-seconds': { type: 'integer', minimum: 1, maximum: 3600 },
         'shutdown-seconds': { type: 'integer', minimum: 2, maximum: 3600 },
       },
     },

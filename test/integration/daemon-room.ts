@@ -104,7 +104,6 @@ export async function openDaemonRoom(): Promise<DaemonRoom> {
     RUNTIME_DIRECTORY: '/run/revived',
     STATE_DIRECTORY: '/var/lib/revived',
     CONFIGURATION_DIRECTORY: config,
-    REVIVED_REBOOT_REQUIRED: join(hooks.dir, 'reboot-required'),
     REVIVED_VENDOR_CONFIG: join(hooks.dir, 'vendor'),
   };
   const launch = (env: Environment = {}): Daemon => {

@@ -104,6 +104,7 @@ function configuration(socket: string, policyFile: string): string {
 <allow send_destination="org.freedesktop.DBus"/>
 </policy>
 <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
+<include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
 <include>${policyFile}</include>
 </busconfig>
 `;
