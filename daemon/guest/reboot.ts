@@ -118,12 +118,15 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       log.error({ why }, 'How far a reboot of the host is cannot be kept on disk');
       return why;
     }
-    await parts.markRequired(isRequired(state)).catch((thrown: unknown) => {
+    await mark();
+    return undefined;
+  };
+
+  const mark = (): Promise<void> =>
+    parts.markRequired(isRequired(state)).catch((thrown: unknown) => {
       const why = asRevivedError(thrown).message;
       log.warn({ why }, 'That the host has to reboot cannot be marked in /run, ignoring');
     });
-    return undefined;
-  };
 
   const act = async (
     effects: readonly RebootEffect[],
@@ -281,8 +284,13 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     const goingDown = await power.isGoingDown().catch(() => false); // no logind: then nobody reboots
     const now = Date.now();
     await dispatch({ kind: 'began', boot, now, goingDown, resumed: book.resumed() });
+    await mark();
+    // What happened while nobody listened.
     for (const { uuid } of state.kept) {
       if (running.has(uuid) && state.phase === 'idle') void dispatch({ kind: 'started', uuid });
+    }
+    for (const { uuid } of state.marked) {
+      if (!running.has(uuid)) void dispatch({ kind: 'stopped', uuid, restart: false });
     }
   };
 
