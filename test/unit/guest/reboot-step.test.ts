@@ -124,6 +124,14 @@ test('given up: what was stopped starts again, the caught guest stays, it stays 
   assert.equal(state().kept.length, 0, 'somebody has started it: it is not started again by us');
 });
 
+test('an agreement that nobody was asked for is one for all domains, and gone with the attempt', () => {
+  const { feed, state } = machine();
+  for (const domain of [win, web]) feed({ ...change, domain, policy: 'auto' });
+  feed(restarted, { kind: 'failed', why: 'an inhibitor' }, { kind: 'undone' });
+  assert.equal(state().marked.find(({ uuid }) => uuid === 'x')?.mark, 'driver-changed');
+  assert.deepEqual(feed({ ...restarted, domain: web }), ['wake']);
+});
+
 test('a guest that was started in the grace period is stopped too, before the reboot', () => {
   const { feed } = machine();
   feed({ ...change, domain: win, policy: 'ask' }, { kind: 'consent' });
@@ -216,7 +224,7 @@ const inputs = fc.array(
     { weight: 4, arbitrary: fc.constant({ kind: 'domain-stopped', uuid: 'x', now: 0 } as const) },
     { weight: 8, arbitrary: fc.constant({ kind: 'clear', now: 0 } as const) },
     { weight: 4, arbitrary: fc.constant({ kind: 'sent' } as const) },
-    { weight: 1, arbitrary: fc.constant({ kind: 'failed', why: 'no' } as const) },
+    { weight: 3, arbitrary: fc.constant({ kind: 'failed', why: 'no' } as const) },
     { weight: 2, arbitrary: fc.constant({ kind: 'undone' } as const) },
     {
       weight: 1,
@@ -276,7 +284,7 @@ test('whatever happens: no reboot without consent, none after a cancel, none twi
     });
   });
   fc.assert(runs, { numRuns: 2000 });
-  assert.ok(reboots > 500, `the runs got that far ${reboots} times`);
+  assert.ok(reboots > 100, `the runs got that far ${reboots} times`);
 });
 
 test('whatever happens: nobody agreed, nothing begins; by itself it begins once in a boot', () => {
