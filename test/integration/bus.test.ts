@@ -158,13 +158,16 @@ test('root may call every method', bounded, async () => {
     assert.ok(out === '' ? said.out === '' : said.out.startsWith(`${out} `), said.out);
   });
   assert.deepEqual(service.asked.toSorted(), [
+    'arm win10 uid 0',
     'cancel 7',
+    'cancel reboot uid 0',
     'check 0000:0b:00',
     'clear host risk',
     'clear quarantine - -',
     'history 1',
     'hook prepare win10  ',
     'plan win10 prepare',
+    'reboot uid 0',
     'reload',
     'reset 0000:0b:00 bus uid 0',
     'return 0000:0b:00 uid 0',
