@@ -19,14 +19,26 @@ export interface LogEvidence {
 const decisive: LogClass = 'reset-failed';
 const maxText = 300;
 
-/** Judges the lines that name one of `own`, and those about the IOMMU or the host that name nobody. */
-export async function judgeLog(
+type Judge = (lines: readonly string[], own: readonly FunctionAddress[]) => LogEvidence;
+
+/**
+ * Loads the reader, which takes some 10 ms the first time: while the kernel is busy with the rung. It judges the lines that name
+ * one of `own`, and those about the IOMMU that name nobody.
+ */
+export async function openLogJudge(): Promise<Judge> {
+  const [explain, line] = await Promise.all([
+    import('../doctor/explain.ts'),
+    import('../doctor/log-line.ts'),
+  ]);
+  return (lines, own) => judge(lines, own, explain, line);
+}
+
+function judge(
   lines: readonly string[],
   own: readonly FunctionAddress[],
-): Promise<LogEvidence> {
-  if (lines.length === 0) return { classes: [], against: undefined };
-  const { classify, createExplainer } = await import('../doctor/explain.ts');
-  const { devicesIn } = await import('../doctor/log-line.ts');
+  { classify, createExplainer }: typeof import('../doctor/explain.ts'),
+  { devicesIn }: typeof import('../doctor/log-line.ts'),
+): LogEvidence {
   const mine = new Set<string>(own);
   const explainer = createExplainer();
   for (const line of lines) {

@@ -14,7 +14,7 @@ import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { ladderFor } from './ladder.ts';
-import { judgeLog, type LogEvidence } from './log-evidence.ts';
+import { type LogEvidence, openLogJudge } from './log-evidence.ts';
 import { outcomeKey } from './outcome-key.ts';
 import { preferred } from './preference.ts';
 import { type RungAnswer, readResetFacts } from './rung.ts';
@@ -220,6 +220,7 @@ async function tryRung(
   const path = pathOf(card);
   const counts = readAerCounts(host.paths.sys, path);
   const cursor = host.kernelLog.cursor();
+  const opening = openLogJudge();
   const answer = await run();
   // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
   if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
@@ -231,7 +232,8 @@ async function tryRung(
   const said = host.kernelLog.since(cursor, [''], maxRiskLines);
   // What the kernel's own recovery says of a link that was taken down is of no more weight than the error itself.
   const judged = linkBreaking.has(name) ? said.filter((line) => !line.includes('AER: ')) : said;
-  const log = await judgeLog(judged, path);
+  const judgeLog = await opening;
+  const log = judgeLog(judged, path);
   climb.health = withLog(found, log, card);
   const quoted = host.kernelLog.since(cursor, path, maxLogLines);
   const errors = aerRises(counts, now, path).map(riseText);
