@@ -12,6 +12,8 @@ export interface DisksInUse {
 
 interface Mount {
   readonly place: string;
+  /** `8:1`; 0 and something where the file system is not on one block device. */
+  readonly number: string;
   readonly type: string;
   readonly source: string;
 }
@@ -44,17 +46,17 @@ export function readDisksInUse(files: HostFiles): DisksInUse {
   return { system, mounted };
 }
 
-// proc(5), mountinfo: field 5 is the place; behind " - " come the type and the source.
+// proc(5), mountinfo: field 3 is the device's number, field 5 the place; behind " - " come the type and the source.
 function mountsOf(files: HostFiles): readonly Mount[] {
   const found = new Map<string, Mount>();
   for (const line of (files.text('/proc/self/mountinfo', 4 * 1024 * 1024) ?? '').split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
-    const place = left.split(' ')[4] ?? '';
+    const [, , number = '', , place = ''] = left.split(' ');
     const [type = '', source = ''] = right.split(' ');
     const isDisk = source.startsWith('/dev/') || type === 'zfs';
     // Containers mount the same source many times; a place of the system says more than another.
     if (isDisk && (places.has(place) || !found.has(source))) {
-      found.set(source, { place, type, source });
+      found.set(source, { place, number, type, source });
     }
   }
   return [...found.values()];
@@ -64,13 +66,16 @@ function swapsOf(files: HostFiles): readonly Mount[] {
   const lines = (files.text('/proc/swaps', 65_536) ?? '').split('\n').slice(1);
   return lines.flatMap((line) => {
     const source = line.split(/\s/)[0] ?? '';
-    return source.startsWith('/dev/') ? [{ place: 'swap', type: 'swap', source }] : [];
+    return source.startsWith('/dev/') ? [{ place: 'swap', number: '', type: 'swap', source }] : [];
   });
 }
 
-// The block devices of a mount: ZFS names its pool, btrfs one of its devices, bcachefs all of them.
-function blocksOf(files: HostFiles, { type, source }: Mount): readonly string[] {
+// The block devices of a mount: ZFS names its pool, btrfs one of its devices, bcachefs all of them. The number is surer than
+// the source, which may be /dev/root.
+function blocksOf(files: HostFiles, { number, type, source }: Mount): readonly string[] {
   if (type === 'zfs') return poolMembers(files, source.split('/')[0] ?? '');
+  const numbered = /^[1-9]\d*:\d+$/.test(number) ? files.realPath(`/sys/dev/block/${number}`) : '';
+  if (numbered) return [basename(numbered)];
   const named = source.split(/:(?=\/)/).map((path) => basename(files.realPath(path) ?? path));
   if (type !== 'btrfs') return named;
   const all = (files.names('/sys/fs/btrfs') ?? [])

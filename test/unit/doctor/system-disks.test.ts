@@ -31,7 +31,10 @@ function block(name: string, place: string): void {
 }
 
 function mounts(...lines: (readonly [place: string, type: string, source: string])[]): void {
-  const text = lines.map(([at, type, source]) => `22 1 8:1 / ${at} rw - ${type} ${source} rw\n`);
+  const text = lines.map(([at, type, source]) => {
+    const number = type === 'zfs' || type === 'btrfs' ? '0:25' : '8:1';
+    return `22 1 ${number} / ${at} rw - ${type} ${source} rw\n`;
+  });
   put('proc/self/mountinfo', text.join(''));
 }
 
@@ -73,6 +76,13 @@ test('ZFS names its pool, btrfs one of its devices: all of them count', () => {
   put('sys/fs/btrfs/0-1/devices/sda1', '');
   mounts(['/', 'zfs', 'rpool/ROOT/pve-1'], ['/data', 'btrfs', '/dev/sda1']);
   assert.deepEqual(disks().mounted, ['0000:03:00.0']);
+});
+
+test('/dev/root is known by its number', () => {
+  block('vda1', 'pci0000:00/0000:00:02.0/virtio0/block/vda');
+  link('sys/dev/block/8:1', 'sys/devices/pci0000:00/0000:00:02.0/virtio0/block/vda/vda1');
+  mounts(['/', 'ext4', '/dev/root']);
+  assert.deepEqual(disks().system, ['0000:00:02.0']);
 });
 
 test('a disk behind VMD goes with the VMD, one with several ways with all of them', () => {
