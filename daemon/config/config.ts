@@ -11,6 +11,8 @@ export interface CardConfig {
   readonly resetMethod?: string;
   /** Kernel module that gives the card `device_specific`, where it is not vendor-reset. */
   readonly resetModule?: string;
+  /** It may go to a guest with the only keyboard of the host. */
+  readonly lendKeyboard?: boolean;
 }
 
 /** What a person has said about one domain; where nothing is said, the default is in what uses it. */

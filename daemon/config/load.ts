@@ -124,6 +124,7 @@ function cardConfig(
     ...(ladder === undefined ? {} : { ladder }),
     ...(value.force === undefined ? {} : { force: value.force }),
     ...(value['reset-method'] === undefined ? {} : { resetMethod: value['reset-method'] }),
+    ...(value['lend-keyboard'] === undefined ? {} : { lendKeyboard: value['lend-keyboard'] }),
     ...(value['reset-module'] === undefined ? {} : { resetModule: value['reset-module'] }),
   };
 }

@@ -14,6 +14,7 @@ export interface ConfigFile {
         readonly force?: boolean;
         readonly 'reset-method'?: string;
         readonly 'reset-module'?: string;
+        readonly 'lend-keyboard'?: boolean;
       }
     >
   >;
@@ -70,6 +71,7 @@ export const schema = {
           },
           force: { type: 'boolean' },
           'reset-method': { type: 'string', pattern: '^[a-z_]+( [a-z_]+)*$', maxLength: 64 },
+          'lend-keyboard': { type: 'boolean' },
           'reset-module': { type: 'string', pattern: '^[A-Za-z0-9_-]+$', maxLength: 55 },
         },
       },

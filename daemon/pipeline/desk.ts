@@ -18,6 +18,7 @@ import { createDomainBook, type DomainNews, type KnownDomain } from './domains.t
 import { createGuests, type DomainConfig } from './guests.ts';
 import { createHandover, type Started } from './handover.ts';
 import { createHomecoming } from './homecoming.ts';
+import { readHostNeeds, refuseSystemDisk } from './host-needs.ts';
 import { createJobBook } from './job.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
@@ -188,6 +189,7 @@ export function createDesk(parts: DeskParts): Desk {
    * domain names functions; there the owner has said which.
    */
   const refuseHostsOwn = (card: Card): void => {
+    refuseSystemDisk(card, readHostNeeds(host.paths.sys));
     const own = card.functions.filter(
       (fn) =>
         /^(01|02|06)/.test(fn.classCode ?? '') &&
@@ -300,6 +302,7 @@ export function createDesk(parts: DeskParts): Desk {
         inventory: readInventory(host.paths.sys),
         leases: leases.all(),
         config: config(),
+        needs: readHostNeeds(host.paths.sys),
         reviveMs: 0,
       });
       const moving = cards.map((one) => one.card);

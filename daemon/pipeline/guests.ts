@@ -11,6 +11,7 @@ import { companions, readInventory } from '../pci/inventory.ts';
 import type { DomainBook, DomainNews, KnownDomain } from './domains.ts';
 import type { Handover } from './handover.ts';
 import type { Homecoming } from './homecoming.ts';
+import { readHostNeeds } from './host-needs.ts';
 import { anyDriver, type Lease, type LeaseBook, readHome } from './lease.ts';
 import { noteOf, planStart, type StartPlan } from './preflight.ts';
 import type { HookCall } from './service.ts';
@@ -81,6 +82,7 @@ export function createGuests(parts: GuestParts): Guests {
       inventory: readInventory(host.paths.sys),
       leases: leases.all(),
       config: config(),
+      needs: readHostNeeds(host.paths.sys),
       reviveMs: config().prepareReviveSeconds * 1000,
     }));
 

@@ -11,6 +11,7 @@ import { quirkOf } from '../pci/quirks.ts';
 import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { rungsAfterGuest } from '../reset/ladder.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
+import { type HostNeeds, refuseNeeded } from './host-needs.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
 
@@ -32,6 +33,7 @@ export interface PrepareRequest {
   readonly inventory: Inventory;
   readonly leases: readonly Lease[];
   readonly config: Config;
+  readonly needs: HostNeeds;
   readonly reviveMs: number;
 }
 
@@ -65,6 +67,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
     movingCard(request, address, wanted, notes),
   );
   const movingFunctions = new Set(moving.flatMap((card) => card.functions.map((fn) => fn.address)));
+  refuseNeeded(moving, request.needs, config);
   for (const card of moving) {
     notes.push(...kernelMethods(card, config.cards.get(card.address)).notes);
     const lease = request.leases.find((one) => one.card === card.address);

@@ -2,6 +2,7 @@
 import { defaultConfig } from '../../daemon/config/config.ts';
 import { isDisplay } from '../../daemon/pci/device.ts';
 import { readInventory } from '../../daemon/pci/inventory.ts';
+import { readHostNeeds } from '../../daemon/pipeline/host-needs.ts';
 import { planPrepare } from '../../daemon/pipeline/plan.ts';
 
 const [, , sys = '', rounds = ''] = process.argv;
@@ -14,7 +15,7 @@ const times = Array.from({ length: Number(rounds) }, () => {
   const inventory = readInventory(sys);
   const plan = planPrepare({
     ...{ domain: 'win11', uuid: '', requested, inventory },
-    ...{ leases: [], config: defaultConfig, reviveMs: 100_000 },
+    ...{ leases: [], config: defaultConfig, needs: readHostNeeds(sys), reviveMs: 100_000 },
   });
   const ms = performance.now() - start;
   if (plan.cards[0]?.card.functions.length !== 8) throw new Error('the plan is not the whole card');

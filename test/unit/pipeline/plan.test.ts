@@ -18,6 +18,7 @@ function request(change: Partial<PrepareRequest> = {}): PrepareRequest {
     inventory: inventoryOf(desktop),
     leases: [],
     config: defaultConfig,
+    needs: { disks: new Set(), keyboards: [null] },
     reviveMs: 1000,
     ...change,
   };
@@ -149,6 +150,18 @@ const refusals: readonly (readonly [string, Partial<PrepareRequest>, string, Reg
     'busy',
     /is with domain linux; domain win10 cannot/,
   ],
+  [
+    'a card that the host runs from',
+    { needs: { disks: new Set([fn('0000:0b:00.1')]), keyboards: [] } },
+    'refused',
+    /host runs from a disk on 0000:0b:00\.1/,
+  ],
+  [
+    'the only keyboard of the host',
+    { needs: { disks: new Set(), keyboards: [fn('0000:0b:00.0')] } },
+    'refused',
+    /only keyboard of this host hangs on 0000:0b:00\.0/,
+  ],
   ['a card taken by hand', { leases: [{ ...gpuLease, domain: '', uuid: '' }] }, 'busy', /a person/],
 ];
 
@@ -157,6 +170,19 @@ for (const [name, change, code, message] of refusals) {
     assert.throws(() => planPrepare(request(change)), { code, message });
   });
 }
+
+test('a keyboard among others may go, and the only one where the owner says so', () => {
+  const gpu = fn('0000:0b:00.0');
+  const plan = (keyboards: readonly (typeof gpu | null)[], lendKeyboard: boolean) => {
+    const cards = new Map([[card('0000:0b:00'), { lendKeyboard }]]);
+    const needs = { disks: new Set<typeof gpu>(), keyboards };
+    return planPrepare(request({ needs, config: { ...defaultConfig, cards } })).cards.length;
+  };
+  assert.equal(plan([gpu, null], false), 1);
+  assert.equal(plan([fn('0000:05:00.0'), gpu], false), 1);
+  assert.equal(plan([], false), 1);
+  assert.equal(plan([gpu, gpu], true), 1);
+});
 
 test('a card that is just coming home, or stranded, may be asked for', () => {
   for (const state of ['returning', 'resetting', 'stranded'] as const) {

@@ -1,0 +1,80 @@
+/**
+ * What the host itself cannot do without: the disks that it runs from, and a keyboard. A controller that these hang on is not
+ * handed over: without its root file system the host stands still, without a keyboard nobody can tell it anything.
+ */
+import { dirname } from 'node:path';
+import type { Config } from '../config/config.ts';
+import { createHostFiles } from '../doctor/captured.ts';
+import { readSystemDisks } from '../doctor/system-disks.ts';
+import { RevivedError } from '../errors.ts';
+import { type FunctionAddress, isFunctionAddress } from '../pci/address.ts';
+import type { Card } from '../pci/inventory.ts';
+import { readAttribute, readNames, realPath } from '../sysfs/read.ts';
+
+export interface HostNeeds {
+  /** Functions above the block devices that hold /, /usr, /var and /boot. */
+  readonly disks: ReadonlySet<FunctionAddress>;
+  /** One for each keyboard: the function above it; null for one that hangs on none (PS/2, Bluetooth). */
+  readonly keyboards: readonly (FunctionAddress | null)[];
+}
+
+/** Most input devices that are looked at. */
+const maxInputs = 1024;
+
+/** Reads the live host. Nothing of it blocks; what cannot be read counts as not there. */
+export function readHostNeeds(sys: string): HostNeeds {
+  const inputs = (readNames(`${sys}/class/input`) ?? []).filter((name) => /^input\d+$/.test(name));
+  return {
+    // The root with proc, dev and sys below it: `/`, or a simulated machine.
+    disks: new Set(readSystemDisks(createHostFiles(dirname(sys), true))),
+    keyboards: inputs
+      .slice(0, maxInputs)
+      .map((name) => `${sys}/class/input/${name}`)
+      .filter((path) => isKeyboard(readAttribute(`${path}/capabilities/key`)))
+      .map((path) => functionIn(realPath(path) ?? '')),
+  };
+}
+
+/** Throws `refused` where one of these cards has a system disk below it, or the last keyboard of the host. */
+export function refuseNeeded(
+  cards: readonly Card[],
+  needs: HostNeeds,
+  config: Pick<Config, 'cards'>,
+): void {
+  for (const card of cards) refuseSystemDisk(card, needs);
+  const moving = new Map(
+    cards.flatMap((card) => card.functions.map((fn) => [fn.address, card] as const)),
+  );
+  const last = needs.keyboards.findLast((fn) => fn !== null && moving.has(fn));
+  const stays = needs.keyboards.some((fn) => fn === null || !moving.has(fn));
+  const card = last === undefined || last === null ? undefined : moving.get(last);
+  if (stays || card === undefined || config.cards.get(card.address)?.lendKeyboard === true) return;
+  throw new RevivedError(
+    'refused',
+    `The only keyboard of this host hangs on ${last}: with card ${card.address} in a guest nobody could type here.`,
+    `Plug a keyboard into another controller, or say that you reach the host over the network: lend-keyboard: true for card ${card.address}.`,
+  );
+}
+
+/** Throws `refused` where the host runs from a disk below the card. */
+export function refuseSystemDisk(card: Card, { disks }: HostNeeds): void {
+  const fn = card.functions.find(({ address }) => disks.has(address));
+  if (fn === undefined) return;
+  throw new RevivedError(
+    'refused',
+    `The host runs from a disk on ${fn.address}: without card ${card.address} it would stand still and lose data.`,
+    'Pass another controller to the domain, or move that disk to another one.',
+  );
+}
+
+// As udev's input_id tells a keyboard: the keys 1 to 31 (Esc to S) are all there. Words of a long each, the lowest last.
+function isKeyboard(keys: string | undefined): boolean {
+  const low = keys?.split(' ').at(-1) ?? '';
+  if (!/^[0-9a-f]{1,16}$/.test(low)) return false;
+  return (BigInt(`0x${low}`) & 0xfffffffen) === 0xfffffffen;
+}
+
+// The last one on the way: /sys/devices/pci0000:00/0000:00:08.1/0000:0c:00.3/usb3/3-1/...
+function functionIn(path: string): FunctionAddress | null {
+  return path.split('/').findLast(isFunctionAddress) ?? null;
+}

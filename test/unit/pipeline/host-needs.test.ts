@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, test } from 'node:test';
+import { readHostNeeds } from '../../../daemon/pipeline/host-needs.ts';
+
+const controller = '0000:0c:00.3';
+const usb = `sys/devices/pci0000:00/0000:00:08.1/${controller}/usb3/3-1`;
+/** Esc to S and more, as a USB keyboard has them; and the three of a mouse. */
+const allKeys = '10000 7 ff9f207a c14057ff febeffdf ffefffff ffffffff fffffffe';
+const wideKeys = '1000000000007 ff9f207ac14057ff febeffdfffefffff fffffffffffffffe';
+const buttons = '1f0000 0 0 0 0';
+
+let root = '';
+const put = (path: string, text: string) => {
+  mkdirSync(join(root, dirname(path)), { recursive: true });
+  writeFileSync(join(root, path), text);
+};
+const link = (path: string, target: string) => {
+  mkdirSync(join(root, dirname(path)), { recursive: true });
+  symlinkSync(join(root, target), join(root, path));
+};
+const input = (number: number, place: string, keys: string) => {
+  put(`${place}/input/input${number}/capabilities/key`, `${keys}\n`);
+  link(`sys/class/input/input${number}`, `${place}/input/input${number}`);
+};
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'revived-needs-'));
+});
+afterEach(() => rmSync(root, { recursive: true }));
+
+test('keyboards are told by their keys, and found below their controllers or beside them', () => {
+  input(3, `${usb}/3-1:1.0`, allKeys);
+  input(4, `${usb}/3-1:1.1`, buttons);
+  input(5, 'sys/devices/platform/i8042/serio0', wideKeys);
+  input(6, 'sys/devices/LNXSYSTM:00/LNXPWRBN:00', '10000000000000 0');
+  const { keyboards, disks } = readHostNeeds(join(root, 'sys'));
+  assert.deepEqual([keyboards, [...disks]], [[controller, null], []]);
+});
+
+test('the root file system on a USB disk is on its controller', () => {
+  put('proc/self/mountinfo', '22 1 8:2 / / rw - ext4 /dev/sda2 rw\n');
+  put('dev/sda2', '');
+  put(`${usb}/host6/block/sda/sda2/dev`, '8:2\n');
+  link('sys/class/block/sda2', `${usb}/host6/block/sda/sda2`);
+  assert.deepEqual([...readHostNeeds(join(root, 'sys')).disks], [controller]);
+});
+
+test('a host that tells nothing needs nothing', () => {
+  assert.deepEqual(readHostNeeds(join(root, 'sys')), { disks: new Set(), keyboards: [] });
+});
