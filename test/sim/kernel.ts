@@ -201,8 +201,10 @@ export class SimKernel {
   }
 
   /** amdgpu's resets of this card fail from now on. */
-  failRecover(card: string): void {
-    this.#change((core) => core.state.recoverFails.push(card));
+  failRecover(card: string, how: 'failed' | 'skipped' = 'failed'): void {
+    this.#change((core) => {
+      core.state.recoverFails[card] = how;
+    });
   }
 
   loadDriver(name: string): void {

@@ -128,7 +128,7 @@ class Builder {
       booting: false,
       bootId: '',
       ailments: {},
-      recoverFails: [],
+      recoverFails: {},
       afterGuest: {},
       faults: [],
       pending: [],

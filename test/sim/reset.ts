@@ -86,11 +86,12 @@ export function probeMethods(core: Core, device: DeviceState): ResetMethod[] {
 
 /** A read of amdgpu_gpu_recover: its return code as text, its verdict in the log (amdgpu_device.c, 6.12). */
 export function recoverGpu(core: Core, device: DeviceState): string {
+  if (core.state.recoverFails[cardAddressOf(device.address)] === 'skipped') return '0\n';
   core.state.resets.push({ method: 'amdgpu', address: device.address });
   say(core, device, 'GPU reset begin!');
   say(core, device, 'MODE1 reset');
-  const fails = core.state.recoverFails.includes(cardAddressOf(device.address));
-  if (fails) {
+  const outcome = core.state.recoverFails[cardAddressOf(device.address)];
+  if (outcome === 'failed') {
     say(core, device, 'GPU mode1 reset failed');
     say(core, device, 'GPU reset(1) failed');
     say(core, device, 'GPU reset end with ret = -62');

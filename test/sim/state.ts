@@ -182,8 +182,8 @@ export interface MachineState {
   bootId: string;
   /** By card address. */
   ailments: Record<string, Ailment>;
-  /** amdgpu cannot reset these, and says so. By card address. */
-  recoverFails: string[];
+  /** amdgpu cannot reset these and says so, or does not try (gpu_recovery=0). By card address. */
+  recoverFails: Record<string, 'failed' | 'skipped'>;
   /** Applied to a card when its guest lets go. By card address. */
   afterGuest: Record<string, Ailment>;
   faults: PathFault[];

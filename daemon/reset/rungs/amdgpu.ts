@@ -54,9 +54,10 @@ export const amdgpu: Rung = {
     if (before === undefined) return { state: 'error', said: 'driver_override cannot be read' };
     const limit = host.deadlines.attributeWrite;
     const cursor = host.kernelLog.cursor();
+    const own = facts.card.functions.map((fn) => fn.address);
+    const log = () => host.kernelLog.since(cursor, own, maxLines);
     const chosen = asAnswer(await host.io.write(file, `${driver}\n`, limit), 'driver_override');
-    const answer =
-      chosen ?? (await boundReset(facts, main, host)) ?? verdict(facts, host, cursor, main);
+    const answer = chosen ?? (await boundReset(facts, main, host, log)) ?? verdict(log(), main);
     if (answer.state === 'stuck') return answer;
     const back = asAnswer(await host.io.write(file, `${before}\n`, limit), 'driver_override');
     // amdgpu lets the card sleep while it has it.
@@ -75,6 +76,7 @@ async function boundReset(
   facts: ResetFacts,
   main: FunctionAddress,
   host: Host,
+  log: () => readonly string[],
 ): Promise<RungAnswer | undefined> {
   const { sys } = host.paths;
   const directory = deviceDirectory(sys, main);
@@ -88,7 +90,7 @@ async function boundReset(
   const probed = await host.io.write(`${sys}/bus/pci/drivers_probe`, main, probeMs);
   if (probed.state === 'stuck') return asAnswer(probed, 'binding amdgpu');
   if (now() !== driver) return { state: 'error', said: 'amdgpu did not take the card' };
-  const reset = await trigger(facts, directory, host);
+  const reset = await trigger(facts, directory, host, log);
   if (reset?.state === 'stuck') return reset;
   const open = holdersOf(host.paths.proc, new Set(hostNodes(host.paths.dev, directory)));
   // Unbound under a client it may oops (facts/kernel.md 1): it stays, and the next step waits for that client.
@@ -104,6 +106,7 @@ async function trigger(
   facts: ResetFacts,
   directory: string,
   host: Host,
+  log: () => readonly string[],
 ): Promise<RungAnswer | undefined> {
   const { method, onLoad } = quirkOf(facts.card).driverReset ?? {};
   const minor = readNames(`${directory}/drm`)
@@ -115,9 +118,13 @@ async function trigger(
     const result = await host.io.read(recover, 64, recoverMs);
     if (result.state !== 'ok') return asAnswer(result, 'amdgpu_gpu_recover');
     const code = result.data.toString('latin1').trim();
-    return /^(gpu recover )?0$/.test(code)
+    if (!/^(gpu recover )?0$/.test(code)) {
+      return { state: 'error', said: `amdgpu_gpu_recover answered ${printable(code)}` };
+    }
+    // 0 is also what it answers where nothing was to be recovered (amdgpu_device_should_recover_gpu).
+    return log().some((text) => classify(text)?.class === 'reset-ok')
       ? undefined
-      : { state: 'error', said: `amdgpu_gpu_recover answered ${printable(code)}` };
+      : { state: 'error', said: 'amdgpu_gpu_recover answered 0, but its log tells of no reset' };
   }
   if (onLoad === true) return undefined; // binding it was the reset
   return method === 'baco'
@@ -145,9 +152,8 @@ async function bacoCycle(directory: string, host: Host): Promise<RungAnswer | un
     : { state: 'error', said: 'amdgpu did not let the card sleep (BACO)' };
 }
 
-function verdict(facts: ResetFacts, host: Host, cursor: number, main: FunctionAddress): RungAnswer {
-  const own = facts.card.functions.map((fn) => fn.address);
-  const bad = host.kernelLog.since(cursor, own, maxLines).find((text) => {
+function verdict(log: readonly string[], main: FunctionAddress): RungAnswer {
+  const bad = log.find((text) => {
     const found = classify(text);
     return (
       found?.certain === true &&

@@ -299,6 +299,13 @@ describe('rungs', () => {
       assert.deepEqual(left(), [null, 'vfio-pci', 'on']);
     });
 
+    test('that answers 0 and has done nothing is not believed', async () => {
+      sim.kernel.failRecover(navi, 'skipped');
+      const { state, said } = await run('amdgpu', navi);
+      assert.equal(state, 'error');
+      assert.match(said, /answered 0, but its log tells of no reset/);
+    });
+
     test('that does not take the card is no reset', async () => {
       sim.kernel.loseBars(navi);
       const { state, said } = await run('amdgpu', navi);
