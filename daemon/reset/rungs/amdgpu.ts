@@ -5,7 +5,6 @@
  */
 import { waitFor } from '../../deadline.ts';
 import { classify } from '../../doctor/explain.ts';
-import { triedAwake } from '../../host/awake.ts';
 import { holdersOf, hostNodes, namesOf } from '../../host/holders.ts';
 import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
@@ -60,9 +59,7 @@ export const amdgpu: Rung = {
     const answer = chosen ?? (await boundReset(facts, main, host, log)) ?? verdict(log(), main);
     if (answer.state === 'stuck') return answer;
     const back = asAnswer(await host.io.write(file, `${before}\n`, limit), 'driver_override');
-    // amdgpu lets the card sleep while it has it.
-    const awake = await triedAwake(host, [main]);
-    return back ?? { ...answer, said: [answer.said, ...awake].join('; ') };
+    return back ?? answer;
   },
 };
 

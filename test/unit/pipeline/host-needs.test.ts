@@ -36,6 +36,7 @@ test('keyboards are told by their keys, and found below their controllers or bes
   input(4, `${usb}/3-1:1.1`, buttons);
   input(5, 'sys/devices/platform/i8042/serio0', wideKeys);
   input(6, 'sys/devices/LNXSYSTM:00/LNXPWRBN:00', '10000000000000 0');
+  input(7, `${usb}/3-1:1.2`, '4 0 0 7fe'); // the digits of a remote control
   const { keyboards, disks } = readHostNeeds(join(root, 'sys'));
   assert.deepEqual([keyboards, [...disks]], [[controller, null], []]);
 });
