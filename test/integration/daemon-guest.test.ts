@@ -10,7 +10,7 @@ import { type Daemon, type DaemonRoom, domainXml, openDaemonRoom } from './daemo
 import { isRecord } from './json-shapes.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
 
-const bounded = { timeout: 90_000 };
+const bounded = { timeout: 120_000 };
 const uri = 'qemu:///system';
 const { ati } = labCards;
 
