@@ -9,7 +9,8 @@ import type { Host } from '../host/host.ts';
 import { medianMs } from '../host/outcome.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
-import { type Card, type Inventory, isInteresting, readInventory } from '../pci/inventory.ts';
+import { type Card, isInteresting, readInventory } from '../pci/inventory.ts';
+import { createInventoryCache } from '../pci/inventory-cache.ts';
 import { isRungName } from '../pci/rung-name.ts';
 import { rungAgainst } from '../reset/revive.ts';
 import { checkCard } from '../reset/verify.ts';
@@ -63,8 +64,6 @@ export interface Desk extends Pipeline {
 
 /** How long the cards that were left half-way wait for libvirt to say which domains run. */
 const libvirtListMs = 8_000;
-/** How long the views may be older than sysfs. */
-const inventoryMaxAgeMs = 500;
 const maxListeners = 64;
 
 /** Builds the desk. Nothing runs before the first request. */
@@ -78,17 +77,9 @@ export function createDesk(parts: DeskParts): Desk {
     for (const listener of listeners) listener(change);
   };
 
-  let cached: Inventory | undefined;
-  let inventoryAt = Number.NEGATIVE_INFINITY;
-  const inventory = (): Inventory => {
-    if (cached === undefined || performance.now() - inventoryAt > inventoryMaxAgeMs) {
-      cached = readInventory(host.paths.sys);
-      inventoryAt = performance.now();
-    }
-    return cached;
-  };
+  const inventory = createInventoryCache(host.paths.sys);
   const cardChanged = (address: CardAddress): void => {
-    inventoryAt = Number.NEGATIVE_INFINITY;
+    inventory.forget();
     tell({ kind: 'card', address });
   };
 
@@ -131,7 +122,7 @@ export function createDesk(parts: DeskParts): Desk {
 
   const sources = (): CardSources => ({
     sys: host.paths.sys,
-    inventory: inventory(),
+    inventory: inventory.read(),
     leases: new Map(leases.all().map((lease) => [lease.card, lease])),
     health,
     jobs: jobs.all(),
@@ -142,7 +133,8 @@ export function createDesk(parts: DeskParts): Desk {
   });
   const cardOrThrow = (address: CardAddress): Card => {
     const lease = leases.get(address);
-    const card = inventory().cards.get(address) ?? (lease && cardFromHome(address, lease.home));
+    const card =
+      inventory.read().cards.get(address) ?? (lease && cardFromHome(address, lease.home));
     if (card !== undefined) return card;
     throw new RevivedError(
       'not-found',
@@ -189,7 +181,7 @@ export function createDesk(parts: DeskParts): Desk {
    * domain names functions; there the owner has said which.
    */
   const refuseHostsOwn = (card: Card): void => {
-    refuseSystemDisk(card, readHostNeeds(host.paths.sys));
+    refuseSystemDisk(card, readHostNeeds(host.paths));
     const own = card.functions.filter(
       (fn) =>
         /^(01|02|06)/.test(fn.classCode ?? '') &&
@@ -230,7 +222,7 @@ export function createDesk(parts: DeskParts): Desk {
     manager: () => ({
       version: parts.version,
       ...parts.libvirtState(),
-      iommu: inventory().iommu === true,
+      iommu: inventory.read().iommu === true,
       runningJobs: jobs.running().length,
       hostAtRisk: host.risk.reason(),
       findings: [
@@ -302,7 +294,7 @@ export function createDesk(parts: DeskParts): Desk {
         inventory: readInventory(host.paths.sys),
         leases: leases.all(),
         config: config(),
-        needs: readHostNeeds(host.paths.sys),
+        needs: readHostNeeds(host.paths),
         reviveMs: 0,
       });
       const moving = cards.map((one) => one.card);
@@ -344,7 +336,7 @@ export function createDesk(parts: DeskParts): Desk {
       );
       host.log.warn({ card, name, cleared }, 'Quarantine was cleared by hand');
       tell({ kind: 'manager' });
-      for (const address of inventory().cards.keys()) tell({ kind: 'card', address });
+      for (const address of inventory.read().cards.keys()) tell({ kind: 'card', address });
       return cleared;
     },
     async clearHostRisk() {
@@ -388,7 +380,7 @@ export function createDesk(parts: DeskParts): Desk {
       tell({ kind: 'manager' });
     },
     async checkAll() {
-      for (const card of inventory().cards.values()) {
+      for (const card of inventory.read().cards.values()) {
         const lent = leases.get(card.address) !== undefined;
         if (!(isInteresting(card) || lent) || handover.busy(card.address)) continue;
         const verdict = await checkCard(host, card);

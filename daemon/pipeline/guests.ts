@@ -82,7 +82,7 @@ export function createGuests(parts: GuestParts): Guests {
       inventory: readInventory(host.paths.sys),
       leases: leases.all(),
       config: config(),
-      needs: readHostNeeds(host.paths.sys),
+      needs: readHostNeeds(host.paths),
       reviveMs: config().prepareReviveSeconds * 1000,
     }));
 

@@ -266,14 +266,11 @@ export function createHandover(parts: HandoverParts): Handover {
       }
       // What libvirt bound it has given back by now; the rest stays where it was found (invariant 2). A rung may have pinned
       // power, which is put back.
-      const giveBack =
-        lease.boundBy === 'libvirt'
-          ? plan.giveBack.filter(
-              (step) =>
-                step.step === 'restore-power' ||
-                (step.step === 'bind-home' && step.args.driver === anyDriver),
-            )
-          : plan.giveBack;
+      const isOurs = (step: Step): boolean =>
+        lease.boundBy === 'revived' ||
+        step.step === 'restore-power' ||
+        (step.step === 'bind-home' && step.args.driver === anyDriver);
+      const giveBack = plan.giveBack.filter(isOurs);
       await runSteps(giveBack, { ...base, onFailure: 'go-on', signal: never });
       await cameHome(lease);
     } catch (thrown) {

@@ -2,11 +2,11 @@
  * What the host itself cannot do without: the disks that it runs from, and a keyboard. A controller that these hang on is not
  * handed over: without its root file system the host stands still, without a keyboard nobody can tell it anything.
  */
-import { dirname } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { createHostFiles } from '../doctor/captured.ts';
-import { readSystemDisks } from '../doctor/system-disks.ts';
+import { readDisksInUse } from '../doctor/system-disks.ts';
 import { RevivedError } from '../errors.ts';
+import type { Paths } from '../paths.ts';
 import { type FunctionAddress, isFunctionAddress } from '../pci/address.ts';
 import type { Card } from '../pci/inventory.ts';
 import { readAttribute, readNames, realPath } from '../sysfs/read.ts';
@@ -22,11 +22,12 @@ export interface HostNeeds {
 const maxInputs = 1024;
 
 /** Reads the live host. Nothing of it blocks; what cannot be read counts as not there. */
-export function readHostNeeds(sys: string): HostNeeds {
+export function readHostNeeds(paths: Pick<Paths, 'sys' | 'proc' | 'dev'>): HostNeeds {
+  const { sys } = paths;
+  const files = createHostFiles('/', { paths, kernelLog: () => undefined });
   const inputs = (readNames(`${sys}/class/input`) ?? []).filter((name) => /^input\d+$/.test(name));
   return {
-    // The root with proc, dev and sys below it: `/`, or a simulated machine.
-    disks: new Set(readSystemDisks(createHostFiles(dirname(sys), true))),
+    disks: new Set(readDisksInUse(files).system),
     keyboards: inputs
       .slice(0, maxInputs)
       .map((name) => `${sys}/class/input/${name}`)

@@ -1,4 +1,5 @@
 /** Reads the machine at argv[2] and plans a start with its first display card, argv[3] times; prints milliseconds as JSON. */
+import { join } from 'node:path';
 import { defaultConfig } from '../../daemon/config/config.ts';
 import { isDisplay } from '../../daemon/pci/device.ts';
 import { readInventory } from '../../daemon/pci/inventory.ts';
@@ -8,6 +9,7 @@ import { planPrepare } from '../../daemon/pipeline/plan.ts';
 const [, , sys = '', rounds = ''] = process.argv;
 const card = [...readInventory(sys).cards.values()].find((one) => one.functions.some(isDisplay));
 if (card === undefined) throw new Error(`${sys} has no display card`);
+const paths = { sys, proc: join(sys, '../proc'), dev: join(sys, '../dev') };
 const requested = card.functions.map((fn) => fn.address);
 
 const times = Array.from({ length: Number(rounds) }, () => {
@@ -15,7 +17,7 @@ const times = Array.from({ length: Number(rounds) }, () => {
   const inventory = readInventory(sys);
   const plan = planPrepare({
     ...{ domain: 'win11', uuid: '', requested, inventory },
-    ...{ leases: [], config: defaultConfig, needs: readHostNeeds(sys), reviveMs: 100_000 },
+    ...{ leases: [], config: defaultConfig, needs: readHostNeeds(paths), reviveMs: 100_000 },
   });
   const ms = performance.now() - start;
   if (plan.cards[0]?.card.functions.length !== 8) throw new Error('the plan is not the whole card');

@@ -13,6 +13,7 @@ const wideKeys = '1000000000007 ff9f207ac14057ff febeffdfffefffff ffffffffffffff
 const buttons = '1f0000 0 0 0 0';
 
 let root = '';
+let paths = { sys: '', proc: '', dev: '' };
 const put = (path: string, text: string) => {
   mkdirSync(join(root, dirname(path)), { recursive: true });
   writeFileSync(join(root, path), text);
@@ -28,6 +29,7 @@ const input = (number: number, place: string, keys: string) => {
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'revived-needs-'));
+  paths = { sys: join(root, 'sys'), proc: join(root, 'proc'), dev: join(root, 'dev') };
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -37,7 +39,7 @@ test('keyboards are told by their keys, and found below their controllers or bes
   input(5, 'sys/devices/platform/i8042/serio0', wideKeys);
   input(6, 'sys/devices/LNXSYSTM:00/LNXPWRBN:00', '10000000000000 0');
   input(7, `${usb}/3-1:1.2`, '4 0 0 7fe'); // the digits of a remote control
-  const { keyboards, disks } = readHostNeeds(join(root, 'sys'));
+  const { keyboards, disks } = readHostNeeds(paths);
   assert.deepEqual([keyboards, [...disks]], [[controller, null], []]);
 });
 
@@ -46,9 +48,9 @@ test('the root file system on a USB disk is on its controller', () => {
   put('dev/sda2', '');
   put(`${usb}/host6/block/sda/sda2/dev`, '8:2\n');
   link('sys/class/block/sda2', `${usb}/host6/block/sda/sda2`);
-  assert.deepEqual([...readHostNeeds(join(root, 'sys')).disks], [controller]);
+  assert.deepEqual([...readHostNeeds(paths).disks], [controller]);
 });
 
 test('a host that tells nothing needs nothing', () => {
-  assert.deepEqual(readHostNeeds(join(root, 'sys')), { disks: new Set(), keyboards: [] });
+  assert.deepEqual(readHostNeeds(paths), { disks: new Set(), keyboards: [] });
 });

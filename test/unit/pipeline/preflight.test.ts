@@ -35,6 +35,7 @@ function start(text: DomainText, leases: readonly Lease[] = [], xml = xmlOf(text
     inventory: readInventory(sim.kernel.sys),
     leases,
     config: defaultConfig,
+    needs: { disks: new Set(), keyboards: [] },
     reviveMs: 1,
   }));
 }
