@@ -34,7 +34,7 @@ complete -c revivectl -n $none -a bundle -d 'write an archive that others can ju
 complete -c revivectl -n $none -a history -d 'list the jobs that ended, newest first'
 complete -c revivectl -n $none -a monitor -d 'print changes as they happen'
 complete -c revivectl -n $none -a quarantine -d 'list, or allow again, what once took the host down'
-complete -c revivectl -n $none -a reboot -d 'reboot the host after a driver install in a guest, or see how far that is'
+complete -c revivectl -n $none -a reboot -d 'reboot the host after a driver install in a guest'
 complete -c revivectl -n $none -a version -d 'print the versions of revivectl and of the daemon'
 complete -c revivectl -n $none -a help -d 'say how it, or one verb, is used'
 complete -c revivectl -n '__fish_seen_subcommand_from help' -a "$verbs"

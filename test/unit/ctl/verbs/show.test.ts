@@ -86,7 +86,8 @@ test('--json is the one object', async () => {
   assert.equal(JSON.parse(card.stdout()).domain, 'win10');
   const domain = hear({ json: true });
   await show.run(client, argsOf(['win10']), domain.out);
-  const wanted = { uuid, name: 'win10', state: 'running', cards: ['0000:0b:00'] };
+  const seen = { driverVersion: '', rebootState: '' };
+  const wanted = { uuid, name: 'win10', state: 'running', cards: ['0000:0b:00'], ...seen };
   assert.deepEqual(JSON.parse(domain.stdout()), wanted);
 });
 
