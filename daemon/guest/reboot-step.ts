@@ -269,7 +269,7 @@ function cancel(state: RebootState, by: string): RebootStep {
   if (isAttempt(state)) return giveUp({ ...state, marked }, `${by} has cancelled it`);
   if (state.phase === 'undoing') return unchanged({ ...state, marked });
   // Nothing is under way: somebody knows better than we do, and wants to hear no more of it.
-  return unchanged({ ...state, marked: [], kept: [] });
+  return unchanged({ ...state, marked: [], kept: [], refusal: '' });
 }
 
 /** Ends an attempt: what was stopped for it starts again, but for those that were caught. It stays pending. */

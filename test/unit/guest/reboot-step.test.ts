@@ -122,6 +122,8 @@ test('given up: what was stopped starts again, the caught guest stays, it stays 
   assert.deepEqual(feed({ ...change, domain: win, policy: 'auto', to: '3' }, restarted), []);
   feed({ kind: 'started', uuid: 'w' });
   assert.equal(state().kept.length, 0, 'somebody has started it: it is not started again by us');
+  feed({ kind: 'cancel', by: 'uid 0' });
+  assert.deepEqual([state().marked, state().refusal], [[], ''], 'forgotten');
 });
 
 test('an agreement that nobody was asked for is one for all domains, and gone with the attempt', () => {
