@@ -68,6 +68,17 @@ export function barFault(bytes: Buffer, resource: string | undefined): string | 
   return undefined;
 }
 
+/** Numbers of the BARs to which the kernel gave an address, by the `resource` file. */
+export function placedBars(resource: string): readonly number[] {
+  return resource
+    .split('\n')
+    .slice(0, 6)
+    .flatMap((line, bar) => {
+      const flags = bigint(line.split(' ')[2] ?? '') ?? 0n;
+      return flags === 0n || (flags & unsetAddress) !== 0n ? [] : [bar];
+    });
+}
+
 /**
  * Compares the bus numbers in a bridge's registers with what the kernel has (`secondary_bus_number`, decimal): a switch that
  * lost power forwards nothing below it (facts/kernel.md 9.2). Undefined when they agree.

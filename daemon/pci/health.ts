@@ -52,6 +52,8 @@ export interface FunctionSigns {
 export interface CardSigns {
   /** Fatal errors that its links reported since it was last known to be well (pci/aer.ts). */
   readonly fatal: readonly AerRise[];
+  /** Lines on BARs that the card had when it was last known to be well, and has no more. */
+  readonly lost: readonly string[];
   /** Lines that are to be said and decide nothing, like a link that is narrower than it was. */
   readonly notes: readonly string[];
 }
@@ -71,7 +73,7 @@ const headerBytes = 64;
  */
 const readBytes = 256;
 
-const nothingElse: CardSigns = { fatal: [], notes: [] };
+const nothingElse: CardSigns = { fatal: [], lost: [], notes: [] };
 
 /**
  * Reads the signs of all functions. Config space is read in a child, only when nothing cheaper has condemned the
@@ -132,7 +134,9 @@ export function judge(signs: readonly FunctionSigns[], others: CardSigns = nothi
   if (signs.length === 0) return { state: 'lost', evidence: ['no function of the card is there'] };
   const verdicts = [
     ...signs.map(judgeFunction),
-    ...others.fatal.map((rise): Verdict => ({ state: 'suspect', line: riseText(rise) })),
+    ...[...others.lost, ...others.fatal.map(riseText)].map((line): Verdict => {
+      return { state: 'suspect', line };
+    }),
   ];
   const worst = verdicts.reduce((a, b) => (rank(b.state) > rank(a.state) ? b : a));
   const bad = verdicts.filter((verdict) => verdict.state !== 'healthy');

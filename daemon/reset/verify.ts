@@ -1,8 +1,10 @@
 /** The check after each rung and before each hand-over: every function of the card and the ports inside and above it. */
+import type { Baseline } from '../host/baseline.ts';
 import { bestOf } from '../host/best-link.ts';
 import type { Host } from '../host/host.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { type AerCounts, aerRises, readAerCounts } from '../pci/aer.ts';
+import { placedBars } from '../pci/config-space.ts';
 import { idOf, idParts } from '../pci/device.ts';
 import { type Expected, type FunctionSigns, type Health, judge, probeCard } from '../pci/health.ts';
 import { type Card, mainFunction } from '../pci/inventory.ts';
@@ -44,7 +46,8 @@ export async function checkCard(host: Host, card: Card, since?: AerCounts): Prom
   const notes = links.flatMap(
     (link) => linkNote(link.address, link, bestOf(host.ledger.links(), key, link.address)) ?? [],
   );
-  const health = judge(signs, { fatal, notes });
+  const lost = signs.flatMap((one) => lostBar(host.baseline, one) ?? []);
+  const health = judge(signs, { fatal, notes, lost });
   if (health.state === 'healthy') {
     host.baseline.set(card.address, counts);
     await host.ledger.noteLinks({ ...key, links });
@@ -61,6 +64,21 @@ export function pathOf(card: Card): readonly FunctionAddress[] {
 export function idOfCard(card: Card): string {
   const main = mainFunction(card);
   return main === undefined ? '' : idOf(main);
+}
+
+/**
+ * The kernel forgets a BAR for which a rescan finds no room (reset_resource of drivers/pci/setup-bus.c): in `resource` it is then
+ * like one that the function never had.
+ */
+function lostBar(baseline: Baseline, { expected, resource }: FunctionSigns): string | undefined {
+  const { address, kind, vendor, device } = expected;
+  if (kind === 'port' || resource === undefined) return undefined;
+  const placed = placedBars(resource);
+  const had = baseline.bars(`${address} ${vendor}:${device}`, placed);
+  const gone = had.find((bar) => !placed.includes(bar));
+  return gone === undefined
+    ? undefined
+    : `${address}: BAR ${gone} has no address any more: a rescan found no room for it`;
 }
 
 function linksOf(

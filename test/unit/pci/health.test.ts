@@ -237,13 +237,13 @@ test('BARs of ports are not compared: theirs are windows', () => {
 test('a fatal error of a link makes a card suspect that answers, and is what decided', () => {
   const { address: at } = signs().expected;
   const fatal = [{ address: at, severity: 'fatal', what: '1 (SDES)' }] as const;
-  assert.deepEqual(judge([signs()], { fatal, notes: [] }), {
+  assert.deepEqual(judge([signs()], { fatal, lost: [], notes: [] }), {
     state: 'suspect',
     evidence: ['0000:0b:00.0: fatal PCIe errors (AER): 1 (SDES)'],
   });
 });
 
 test('what is only worth a note decides nothing', () => {
-  const { state, evidence } = judge([signs()], { fatal: [], notes: ['narrow'] });
+  const { state, evidence } = judge([signs()], { fatal: [], lost: [], notes: ['narrow'] });
   assert.deepEqual([state, evidence.length, evidence[1]], ['healthy', 2, 'narrow']);
 });
