@@ -13,6 +13,8 @@ const known = {
   'doctor-64': { unit: 'ms', aim: 500 },
   explain: { unit: 'MB/s', aim: 20, more: true },
   'explain-rss': { unit: 'MB', aim: 150 },
+  'recovery-ratio': { unit: 'ratio', aim: 0.2 },
+  'recovery-worst-ratio': { unit: 'ratio', aim: 1 },
   'dbus-calls': { unit: 'calls/s', aim: null },
   'dbus-calls-pipelined': { unit: 'calls/s', aim: null },
 } as const satisfies Readonly<Record<string, Aim>>;

@@ -11,6 +11,7 @@ import { type Figure, type FigureName, json, table } from './figure.ts';
 import { measureManagedHook, measureUnmanagedHook } from './hooks.ts';
 import { measureInventory } from './inventory.ts';
 import { measureLife } from './life.ts';
+import { measureRecovery } from './recovery.ts';
 import { measureStart } from './start.ts';
 
 const output = fileURLToPath(new URL('../../bench.json', import.meta.url));
@@ -34,6 +35,7 @@ const groups: readonly Group[] = [
   { names: ['inventory-64'], measure: measureInventory },
   { names: ['doctor-64'], measure: measureDoctor },
   { names: ['explain', 'explain-rss'], measure: measureExplain },
+  { names: ['recovery-ratio', 'recovery-worst-ratio'], measure: measureRecovery },
 ];
 
 /** Processes that ran or wanted to run in the last minute. */
