@@ -124,7 +124,11 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
     const notReset = await climbRungs(climb, whenHealthy);
     if (isFit(climb.health)) return ended(undefined, notReset);
   }
-  return ended(isFit(climb.health) ? undefined : await climbRungs(climb, ladder));
+  if (isFit(climb.health)) return ended(undefined);
+  // A reset that was due and left the card worse is not done again.
+  const tried = new Set(climb.records.map((record) => record.rung));
+  const others = ladder.filter((name) => !tried.has(name));
+  return ended(await climbRungs(climb, others));
 }
 
 function isFit(health: Health): boolean {

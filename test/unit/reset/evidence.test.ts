@@ -143,7 +143,6 @@ describe('evidence', () => {
       const { rungs, details, after } = await climb(flr, { whenHealthy: ['flr'] });
       assert.deepEqual(rungs, [
         'flr not-healed',
-        'flr not-healed',
         'pm not-healed',
         'bus not-healed',
         'subordinate healed',
