@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, describe, mock, test } from 'node:test';
-import { defaultConfig } from '../../daemon/config/config.ts';
+import { type CardConfig, defaultConfig } from '../../daemon/config/config.ts';
 import { RevivedError } from '../../daemon/errors.ts';
 import type { Host } from '../../daemon/host/host.ts';
 import type { RungName } from '../../daemon/pci/rung-name.ts';
@@ -82,7 +82,8 @@ interface Way {
   /** prepare: from home to a running guest. return: from there home. stopped: the same, where libvirt had bound it. */
   readonly way: 'prepare' | 'refused' | 'return' | 'stopped' | 'reset' | 'take' | 'give-back';
   readonly rung?: RungName;
-  readonly resetMethod?: string;
+  /** What the configuration says of the card. */
+  readonly settings?: CardConfig;
 }
 
 const heals = (card: typeof bochs, ...rungs: readonly RungName[]): readonly Way[] =>
@@ -90,7 +91,10 @@ const heals = (card: typeof bochs, ...rungs: readonly RungName[]): readonly Way[
 const ways: readonly Way[] = [
   { name: 'prepare', card: bochs, way: 'prepare' },
   { name: 'prepare of a dead card', card: bochs, way: 'prepare', ails: 'remove-rescan' },
-  { name: 'prepare of a card with a reset method', card: flr, way: 'prepare', resetMethod: 'flr' },
+  {
+    ...{ name: 'prepare of a card with a reset method', card: flr, way: 'prepare' },
+    settings: { resetMethod: 'flr', resetModule: 'not-there' },
+  },
   { name: 'prepare that fails half-way', card: bochs, way: 'refused' },
   { name: 'return', card: bochs, way: 'return' },
   ...heals(bochs, 'subordinate', 'remove-rescan', 'slot-power'),
@@ -163,8 +167,8 @@ class Room {
     const journal = await openJournal(host.paths.journal, simStamp, host.log);
     this.#ends.push(() => void journal.close());
     const leases = await openLeases(host.paths.leases, () => {});
-    const { resetMethod } = this.way;
-    const cards = new Map(resetMethod === undefined ? [] : [[this.way.card, { resetMethod }]]);
+    const { settings } = this.way;
+    const cards = new Map(settings === undefined ? [] : [[this.way.card, settings]]);
     const written: Journal = {
       ...journal,
       append: killer.around((...entries) => {
