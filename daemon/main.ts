@@ -4,8 +4,7 @@ import { systemBusAddress } from './bus/address.ts';
 import { type Connection, connect } from './bus/connection.ts';
 import { exportService } from './bus/export.ts';
 import { interfaceXml } from './bus/introspection.ts';
-import { logindDoor } from './bus/logind.ts';
-import { createLogind } from './bus/sleep.ts';
+import { logindDoor, logindSleep } from './bus/logind.ts';
 import { interfaceNames } from './bus/table.ts';
 import { Variant } from './bus/wire.ts';
 import type { Config } from './config/config.ts';
@@ -110,7 +109,7 @@ async function main(): Promise<void> {
     suspend: createSleep({
       sys: paths.sys,
       io,
-      logind: createLogind(connection),
+      logind: logindSleep(connection),
       writeMs: defaultDeadlines.attributeWrite,
       allowed: () => config.suspend,
       running: (card) => {
