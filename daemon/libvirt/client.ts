@@ -11,6 +11,7 @@ import { type Connection, openConnection } from './connection.ts';
 import { createDomains, type Deadlines, type Domains } from './domains.ts';
 import { readEvent } from './event.ts';
 import { createHold, type LibvirtEvent, openSession, registerEvents } from './session.ts';
+import { callTimings, pings } from './timings.ts';
 
 /** absent: no socket exists; connecting: one does, but nobody answers; connected: calls and events work. */
 export type LibvirtState =
@@ -47,17 +48,11 @@ export interface LibvirtClientOptions {
 }
 
 const defaults: Timings = {
-  call: 10_000,
-  blocked: 120_000,
-  start: 600_000,
-  connect: 5000,
-  ping: 5000,
+  ...callTimings,
   firstRetry: 100,
   lastRetry: 2500,
   hold: 5000,
 };
-/** Unanswered signs of life, as libvirt's own keepalive_count. */
-const pings = 5;
 const maxHeldEvents = 1024;
 
 /** The wait before try number `attempt` (0, 1, ...): doubles from `first` to `last` ms. */

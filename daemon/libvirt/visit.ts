@@ -4,11 +4,7 @@ import { RevivedError } from '../errors.ts';
 import { openConnection } from './connection.ts';
 import { createDomains, type Domains } from './domains.ts';
 import { openSession } from './session.ts';
-
-/** In ms. */
-const timings = { call: 10_000, blocked: 120_000, start: 600_000, connect: 5000, ping: 5000 };
-/** Unanswered signs of life, as libvirt's own keepalive_count. */
-const pings = 5;
+import { callTimings, pings } from './timings.ts';
 
 /**
  * Connects to the first of `sockets` that exists, does `work` and hangs up. Rejects as `work` does, or with `libvirt` or
@@ -22,15 +18,15 @@ export async function visitLibvirt<T>(
   const path = sockets.find((one) => existsSync(one)) ?? sockets[0] ?? '';
   const connection = await openConnection({
     path,
-    connectMs: timings.connect,
-    pingMs: timings.ping,
+    connectMs: callTimings.connect,
+    pingMs: callTimings.ping,
     pings,
     onMessage: () => {}, // nothing was registered
     onClose: () => {}, // open calls are rejected by it
   });
   try {
-    await openSession(connection, uri, timings.call);
-    return await work(createDomains(() => connection, timings));
+    await openSession(connection, uri, callTimings.call);
+    return await work(createDomains(() => connection, callTimings));
   } finally {
     connection.close(new RevivedError('cancelled', 'The visit to libvirt is over.'));
   }
