@@ -99,6 +99,7 @@ function foreignReach(card: Card, rung: Rung): string[] {
 const drastic: ReadonlySet<string> = new Set([
   'remove-rescan',
   'slot-power',
+  'd3cold',
   'suspend',
   'reboot-host',
 ]);

@@ -34,6 +34,8 @@ export interface HostFacts {
   readonly cpu: 'amd' | 'intel' | undefined;
   /** Whether the module vendor-reset is loaded. */
   readonly vendorReset: boolean | undefined;
+  /** Whether it is there to be loaded on the kernel that runs (modules.dep). */
+  readonly vendorResetInstalled: boolean | undefined;
   /** vfio-pci's disable_idle_d3. */
   readonly idleD3Disabled: boolean | undefined;
   /** Who holds memory of a function for the boot screen: `efifb`, `simplefb`, ... (proc/iomem). */
@@ -115,6 +117,7 @@ function readFacts(
     kernel: kernelOf(files),
     cpu: cpuOf(files, inventory),
     vendorReset: modules ? present(`${sys}/module/vendor_reset`) : undefined,
+    vendorResetInstalled: installed(files, 'vendor-reset'),
     idleD3Disabled: idle === undefined ? undefined : idle === 'Y',
     framebuffers: framebuffersIn(files.text('/proc/iomem', 1024 * 1024) ?? ''),
     disks: captured?.disks ?? readDisksInUse(files),
@@ -171,6 +174,15 @@ function filesOf(
   ]);
   const named = new Set(paths.filter((path) => path !== null));
   return new Map(Array.from(named, (path) => [path, fileFacts(files, qemu, path)]));
+}
+
+// depmod(8) lists all modules of a kernel there, those of DKMS as well; compressed ones end in .xz, .gz or .zst.
+function installed(files: HostFiles, module: string): boolean | undefined {
+  const release = kernelOf(files) ?? '';
+  const list = /^[\w.+~-]+$/.test(release)
+    ? files.text(`/lib/modules/${release}/modules.dep`, 16 * 1024 * 1024)
+    : undefined;
+  return list === undefined ? undefined : new RegExp(`/${module}\\.ko[.:]`).test(list);
 }
 
 function kernelOf(files: HostFiles): string | undefined {

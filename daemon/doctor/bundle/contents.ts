@@ -107,6 +107,12 @@ export function bundleContents(files: HostFiles, hostName: string | undefined): 
       if (stats?.isFile() === true) putText(`${libvirt}/hooks/${name}`, '', stats.mode);
     }
   }
+  // Whether vendor-reset is installed for this kernel; of a captured tree the name of the kernel is anybody's.
+  const release = /^Linux version ([\w.+~-]+)/.exec(files.text('/proc/version', 4096) ?? '')?.[1];
+  if (release !== undefined) {
+    const path = `/lib/modules/${release}/modules.dep`;
+    putText(path, modulesOnly(files.text(path, 16 * megabyte)));
+  }
   putText('/var/log/kernel.log', files.kernelLog());
   const facts = readHostFacts(files);
   if (facts.live) putText(livePath, liveText({ ...facts, hookLate: facts.hooks?.late }));
@@ -172,6 +178,12 @@ function sysEntries(files: HostFiles): readonly TarEntry[] {
 // "Linux version 6.1.0-18-amd64 (who@where) ...": the rest names who built it.
 function kernelOnly(text: string | undefined): string | undefined {
   return text === undefined ? undefined : `${/^Linux version \S+/.exec(text)?.[0] ?? ''}\n`;
+}
+
+// One line of thousands.
+function modulesOnly(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  return (text.match(/^\S*\/vendor-reset\.ko\S*:/gm) ?? []).map((line) => `${line}\n`).join('');
 }
 
 function cpuOnly(text: string | undefined): string | undefined {

@@ -142,8 +142,26 @@ export const devicesCases = {
         'warning',
         '0000:0b:00.0',
       ],
+      [
+        { functions: gpu('1002:731f'), domains: passes(...both), vendorReset: false },
+        'warning',
+        '0000:0b:00.0',
+        /not loaded\. .* Install it for this kernel with DKMS/,
+      ],
     ],
     green: [
+      // revived loads it.
+      {
+        ...{ functions: gpu('1002:731f'), domains: passes(...both), vendorReset: false },
+        vendorResetInstalled: true,
+      },
+      // What cannot be seen on a live host is not missed.
+      {
+        ...{ functions: gpu('1002:731f'), domains: passes(...both), vendorReset: false },
+        live: true,
+      },
+      { functions: gpu('1002:731f'), domains: passes(...both) },
+      { functions: polaris, domains: passes(...both), vendorReset: false },
       {
         ...{ functions: polaris, domains: passes(...both), vendorReset: true },
         devices: { '0000:0b:00.0': { resetMethods: ['device_specific', 'bus'] } },

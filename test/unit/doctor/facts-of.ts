@@ -95,6 +95,7 @@ export function factsOf(text: FactsText): HostFacts {
     kernel: undefined,
     cpu: undefined,
     vendorReset: undefined,
+    vendorResetInstalled: undefined,
     idleD3Disabled: undefined,
     framebuffers: [],
     disks: { system: [], mounted: [] },
