@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, test } from 'node:test';
+import { createHostFiles } from '../../../daemon/doctor/captured.ts';
 import { examine, reportJson, reportOf } from '../../../daemon/doctor/doctor.ts';
 import { readHostFacts } from '../../../daemon/doctor/host-facts.ts';
 import { localeOf } from '../../../daemon/doctor/message.ts';
@@ -62,6 +63,20 @@ test('a healthy host has no findings, and an empty folder says nothing', () => {
   }
   const { cards, findings, host } = reportOf(examine(rootOf({})));
   assert.deepEqual([cards, findings, host.iommu], [[], [], null]);
+});
+
+test('whether vendor-reset is installed is in the list of the kernel that runs', () => {
+  const version = (release: string) => ({ 'proc/version': `Linux version ${release} (a@b)\n` });
+  const list = (release: string, text: string) => ({
+    [`lib/modules/${release}/modules.dep`]: text,
+  });
+  const of = (files: Record<string, string>) =>
+    readHostFacts(createHostFiles(rootOf(files))).vendorResetInstalled;
+  const dkms = 'updates/dkms/vendor-reset.ko.xz: kernel/a.ko\n';
+  assert.equal(of({ ...version('6.12-amd64'), ...list('6.12-amd64', dkms) }), true);
+  assert.equal(of({ ...version('6.12'), ...list('6.12', 'x/my-vendor-reset.ko:\n') }), false);
+  assert.equal(of({ ...version('6.13'), ...list('6.12', dkms) }), undefined);
+  assert.equal(of({ ...version('../modules/6.12'), ...list('6.12', dkms) }), undefined);
 });
 
 test('the card of a report, as JSON', () => {
