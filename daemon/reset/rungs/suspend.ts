@@ -1,6 +1,8 @@
 /**
  * Removes the functions, lets the host sleep (S3), and looks for them again: the most general way to take a card's power
- * (facts/kernel.md 6 row 8). What stayed on the bus would get back what was saved of the dead card.
+ * (facts/kernel.md 6 row 8). What stayed on the bus would get back what was saved of the dead card. Below a slot with a power
+ * switch the functions are removed when the host is awake again: a slot that pciehp then finds empty it takes for one whose card
+ * was replaced, and switches it off and on while we rescan (pciehp_device_replaced, 6.11; seen in the lab).
  */
 import { asRevivedError } from '../../errors.ts';
 import { hostDriven, type Rung } from '../rung.ts';
@@ -27,19 +29,23 @@ export const suspend: Rung = {
   run(facts, host) {
     return host.rescanLock.run(async () => {
       const settings = await saveSettings(facts, host);
-      const refused = await removeAll(facts, host);
-      if (refused?.state === 'stuck') return refused;
+      const stay = facts.slot !== undefined;
+      const before = stay ? undefined : await removeAll(facts, host);
+      if (before?.state === 'stuck') return before;
       const awake =
-        refused ??
+        before ??
         (await host.suspend.sleep().then(
           () => undefined,
           (thrown: unknown) => ({ state: 'error', said: asRevivedError(thrown).message }) as const,
         ));
+      if (stay && awake !== undefined) return awake;
+      const after = stay ? await removeAll(facts, host) : undefined;
+      if (after?.state === 'stuck') return after;
       const lost = await rescanBelow(facts, host);
       if (lost !== undefined) return lost;
       const answer = await waitForAll(facts, host, host.deadlines.appear);
       await restoreSettings(settings, host);
-      return awake ?? answer;
+      return awake ?? after ?? answer;
     });
   },
 };
