@@ -86,7 +86,10 @@ export function probeMethods(core: Core, device: DeviceState): ResetMethod[] {
 
 /** A read of amdgpu_gpu_recover: its return code as text, its verdict in the log (amdgpu_device.c, 6.12). */
 export function recoverGpu(core: Core, device: DeviceState): string {
-  if (core.state.recoverFails[cardAddressOf(device.address)] === 'skipped') return '0\n';
+  if (core.state.recoverFails[cardAddressOf(device.address)] === 'skipped') {
+    say(core, device, 'GPU recovery disabled.');
+    return '0\n';
+  }
   core.state.resets.push({ method: 'amdgpu', address: device.address });
   say(core, device, 'GPU reset begin!');
   say(core, device, 'MODE1 reset');
