@@ -19,6 +19,8 @@ export const resetMethod: StepExecutor<'reset-method'> = {
   }),
   async run({ fn, methods, otherwise }, { host }) {
     const path = `${deviceDirectory(host.paths.sys, fn)}/reset_method`;
+    // A stale list is refused when it is written, even where it stands (facts/kernel.md 0.1).
+    if (otherwise !== 'fail' && readAttribute(path) === methods) return methods;
     const limit = host.deadlines.attributeWrite;
     const tolerated = otherwise === 'fail' ? [] : ['EINVAL', 'ENOENT'];
     const refused = await writeAttribute(host.io, path, `${methods}\n`, limit, tolerated);

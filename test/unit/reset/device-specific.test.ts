@@ -80,6 +80,8 @@ describe('a module that resets the card', () => {
     await take();
     assert.match(said(`reset-module ${card}`), /was loaded/);
     assert.match(said(`reset-method ${gpu}`), /the kernel resets it by: bus/);
+    await giveBack();
+    assert.deepEqual(methods(), ['bus'], 'what was not changed stays, stale as it is');
   });
 
   test('that was unloaded in between is missed aloud, and the next rung is taken', async () => {
