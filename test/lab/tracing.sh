@@ -8,7 +8,7 @@ lab_tracing=/sys/kernel/tracing
 trace_resets() {
     local probe
     for probe in 'flr pcie_reset_flr probe=%si:u8' 'pm pci_pm_reset probe=%si:u8' 'bus pci_reset_bus_function probe=%si:u8' \
-        'secondary pci_bridge_secondary_bus_reset' 'subordinate reset_subordinate_store' \
+        'secondary pcibios_reset_secondary_bus' 'subordinate reset_subordinate_store' \
         'remove pci_stop_and_remove_bus_device_locked' 'rescan pci_rescan_bus' \
         'power_off pciehp_sysfs_disable_slot' 'power_on pciehp_sysfs_enable_slot' 'suspend pm_suspend'; do
         echo "p:resets/$probe" >>"$lab_tracing/kprobe_events" || return

@@ -7,6 +7,8 @@ set -u
 . /opt/revived/test/lab/lib.sh
 # shellcheck source=../../lab/revived.sh
 . /opt/revived/test/lab/revived.sh
+# shellcheck source=../../lab/tracing.sh
+. /opt/revived/test/lab/tracing.sh
 
 rounds=${1:-5}
 gone=/run/lab/gone   # when QEMU ended, in microseconds
@@ -61,6 +63,8 @@ job_ended() {
     busctl --system --json=short call org.revived /org/revived org.revived1.Manager GetHistory 'ua{sv}' 1 0 |
         sed -n 's/.*"Finished":{"type":"t","data":\([0-9]*\)}.*/\1/p'
 }
+# What the time went into.
+steps() { last_steps | sed -n 's/.*"Name":{"type":"s","data":"\([^"]*\)"}.*"Ms":{"type":"u","data":\([0-9]*\)}.*/# \2 ms \1/p'; }
 # took NAME END: in milliseconds
 took() {
     local ms=$((($2 - $(<"$gone")) / 1000))
@@ -96,4 +100,5 @@ for ((round = 1; round <= rounds; round++)); do
     check "revived, round $round: whole" is_whole
     check "revived, round $round: its time" took revived "$(job_ended)"
 done
+steps
 finish

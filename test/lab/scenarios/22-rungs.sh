@@ -13,7 +13,7 @@ check "kprobes on the kernel's resets" trace_resets
 # What worked before goes first otherwise.
 cat >/etc/revived/revived.yaml <<YAML
 cards:
-  "$BOCHS": { ladder: [subordinate, remove-rescan, slot-power, suspend] }
+  "$BOCHS": { ladder: [subordinate, remove-rescan, slot-power] }
   "$FLR": { ladder: [flr, pm, remove-rescan, slot-power] }
 YAML
 check "reload" systemctl reload revived
@@ -46,19 +46,6 @@ check "in this order" ran subordinate secondary remove remove rescan power_off p
 check "the false success is seen as one" rung_was subordinate failed 'returned 0' 'all ones|wedged'
 check "the rescan did not find it, and says so" rung_was remove-rescan failed 'did not come back'
 check "the power of the slot healed it" rung_was slot-power 'done'
-check "home" wait_until 60 card_is_home "$BOCHS"
-check "as before" same "$before" "$(state_of bochs)"
-
-say "the whole host sleeps: that takes no power from a slot here, which is seen"
-lab-wedge bochs
-forget_resets
-check "the rung is done and does not help" not revivectl reset "$BOCHS" --rung suspend --yes
-check "in this order" ran remove remove suspend rescan
-check "it is said" rung_was suspend failed 'did not come back'
-check "the host did sleep" grep -qx 1 /sys/power/suspend_stats/success
-forget_resets
-check "the ladder revives it" revivectl reset "$BOCHS" --yes
-check "in this order" ran rescan power_off power_on
 check "home" wait_until 60 card_is_home "$BOCHS"
 check "as before" same "$before" "$(state_of bochs)"
 
@@ -100,4 +87,16 @@ check "the dead reset is seen" rung_was flr failed 'ENOTTY after [67][0-9]\.' 'w
 check "the power of the slot healed it" rung_was slot-power 'done'
 check "home" wait_until 60 card_is_home "$FLR"
 check "as before" same "$before" "$(state_of flr)"
+
+# In the end, and not with bochs: after a sleep the kernel has hung when it unbound the driver of that one.
+say "the whole host sleeps for a dead card"
+before=$(state_of ati)
+lab-wedge ati
+forget_resets
+check "the rung revives it" revivectl reset "$ATI" --rung suspend --yes
+check "in this order" ran suspend remove remove rescan
+check "it is written down" rung_was suspend 'done' 'healthy'
+check "the host did sleep" grep -qx 1 /sys/power/suspend_stats/success
+check "home" wait_until 60 card_is_home "$ATI"
+check "as before" same "$before" "$(state_of ati)"
 finish
