@@ -17,7 +17,7 @@ ZSHDIR ?= $(DATADIR)/zsh/$(if $(wildcard /etc/debian_version),vendor-completions
 HOST_NODE ?= /usr/bin/node
 
 # All that a fresh Debian lacks for `make test`, apart from node itself (20.11 or newer) with npm.
-DEBIAN_PACKAGES := ca-certificates dbus e2fsprogs git libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu \
+DEBIAN_PACKAGES := ca-certificates dbus e2fsprogs gcc git libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu \
   make man-db mmdebstrap pciutils polkitd qemu-system-x86 qemu-utils shellcheck strace systemd util-linux
 
 .PHONY: all build help deps check lint types knip static shell test test-unit test-integration test-lab bench demo \

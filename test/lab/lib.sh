@@ -153,7 +153,10 @@ snapshot() {
 # define_domain NAME EMULATOR MANAGED FUNCTION...: a domain with these host functions, 128 MiB, a BIOS and nothing to boot. EMULATOR is
 # `plain`, `wedge` (its cards are dead after it) or a path; MANAGED is yes or no. Functions of one host slot share a slot in the guest, with
 # the function numbers that they have here.
-define_domain() {
+define_domain() { write_domain "$@" && virsh -q define "/run/lab/$1.xml"; }
+
+# write_domain: the same, without telling libvirt; /run/lab/NAME.xml
+write_domain() {
     local name=$1 emulator=$2 managed=$3 address function bus=0 more
     local -A buses=()
     shift 3
@@ -198,7 +201,6 @@ XML
 </domain>
 XML
     } >"/run/lab/$name.xml"
-    virsh -q define "/run/lab/$name.xml"
 }
 
 # continue_with FILE: after the next reboot of the machine `lab run` goes on with this bash script instead of the one that it was given.
