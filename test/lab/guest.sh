@@ -21,6 +21,7 @@ define_guest() {
         truncate -s 64K "$guests/$name.disk"
         : >"$guests/$name.said"
         for way in in out; do mkfifo "$guests/$name.$way" || return; done
+        hear "$name"
     fi
     # 16 MiB are enough for it. Its drivers are for virtio's legacy interface, which devices on the root bus have.
     sed -i "s|<memory.*|<memory unit='MiB'>16</memory>|
@@ -34,28 +35,27 @@ define_guest() {
     virsh -q define "$xml"
 }
 
+# What it says, as long as this script runs; a pipe that is read with a time limit would lose half a line.
+hear() { cat <>"$guests/$1.out" >>"$guests/$1.said" 2>/dev/null & }
+
 tell() {
-    local name=$1 line
+    local name=$1 before
     shift
+    before=$(stat -c %s "$guests/$name.said")
     echo "$*" 1<>"$guests/$name.in"
     # What ends the guest has no answer.
     case $1 in reboot | poweroff) return ;; esac
-    while read -r -t 60 line; do
-        printf '%s\n' "$line" >>"$guests/$name.said"
-        [[ $line != "done $*" ]] || return 0
-    done <>"$guests/$name.out"
-    echo "$name does not answer"
-    return 1
+    wait_until 60 said_since "$before" "$name" "done $*"
 }
-
-# What it has said since it was last asked.
-listen() {
-    local line
-    while read -r -t 0.1 line; do printf '%s\n' "$line" >>"$guests/$1.said"; done <>"$guests/$1.out"
-}
-guest_up() { listen "$1"; grep '^up ' "$guests/$1.said" | tail -n 1; }
+said_since() { tail -c "+$(($1 + 1))" "$guests/$2.said" | grep -qx -- "$3"; }
+guest_up() { grep -a '^.*up [0-9]' "$guests/$1.said" | sed 's/.*up /up /' | tail -n 1; }
 is_up() { [[ "$(guest_up "$1") " == "up $2 ${3-}"*" "* ]]; }
 boots() { head -n 1 "$guests/$1.disk" | cut -d' ' -f1; }
-forget() { listen "$1"; : >"$guests/$1.said"; }
-asked() { listen "$1"; grep -q "^asked .*$2" "$guests/$1.said"; }
+forget() { : >"$guests/$1.said"; }
+asked() { grep -q "^asked .*$2" "$guests/$1.said"; }
 agent_is() { [[ $(virsh -q dumpxml "$1" | grep -o "guest_agent.0' state='[a-z]*'") == *"'$2'" ]]; }
+
+# After a reboot of the machine.
+for guest in "$guests"/*.out; do [[ ! -e $guest ]] || hear "$(basename "$guest" .out)"; done
+# For who looks at what went wrong.
+trap 'cp "$guests"/*.said /run/lab/out/; journalctl -b -u revived -o short-monotonic >/run/lab/out/revived.log' EXIT

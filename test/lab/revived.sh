@@ -2,10 +2,13 @@
 # What the scenarios ask of revived. Source it after lib.sh. busctl, not revivectl, where it is asked again and again: node
 # takes a second to start here.
 
-# card_property CARD PROPERTY: as busctl prints it, without the type and the quotes
-card_property() {
+# card_property CARD PROPERTY: as busctl prints it, without the type and, where it is one string, the quotes
+card_property() { property "/org/revived/cards/${1//[:.]/_}" org.revived1.Card "$2"; }
+
+# property OBJECT INTERFACE PROPERTY
+property() {
     local value
-    value=$(busctl --system get-property org.revived "/org/revived/cards/${1//[:.]/_}" org.revived1.Card "$2") || return
+    value=$(busctl --system get-property org.revived "$@") || return
     value=${value#* }
     value=${value#\"}
     printf '%s\n' "${value%\"}"
@@ -47,9 +50,19 @@ same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 
 domain_is() { [[ $(virsh -q domstate "$1") == "$2" ]]; }
 
-libvirt_is_connected() {
-    [[ $(busctl --system get-property org.revived /org/revived org.revived1.Manager Libvirt) == 's "connected"' ]]
+manager_property() { property /org/revived org.revived1.Manager "$1"; }
+libvirt_is_connected() { [[ $(manager_property Libvirt) == connected ]]; }
+
+# domain_property NAME PROPERTY
+domain_property() {
+    local uuid
+    uuid=$(virsh -q domuuid "$1") || return
+    property "/org/revived/domains/${uuid//-/_}" org.revived1.Domain "$2"
 }
+
+# reboot_is WORD: how far a reboot of the host is; '' for none
+reboot_is() { [[ $(manager_property RebootState) == "$1" ]]; }
+has_finding() { [[ $(manager_property Findings) == *"$1"* ]]; }
 
 # journal_says PATTERN: in the daemon's own lines of this boot
 journal_says() { journalctl -b -u revived -o cat --no-pager | grep -Eq -- "$1"; }

@@ -5,19 +5,14 @@ set -u
 . /opt/revived/test/lab/lib.sh
 # shellcheck source=../revived.sh
 . /opt/revived/test/lab/revived.sh
+# shellcheck source=../stages.sh
+. /opt/revived/test/lab/stages.sh
 # shellcheck source=../faulty-dd.sh
 . /opt/revived/test/lab/faulty-dd.sh
 
-# The stages of this script, from boot to boot; what the checks found is carried along.
-stage_file=/var/lib/lab/stage
-stage=$(cat "$stage_file" 2>/dev/null || echo 1)
-if [[ -e /var/lib/lab/sum ]]; then read -r lab_passed lab_failed </var/lib/lab/sum; fi
 # crash: the next boot goes on with the next stage
 crash() {
-    echo "$((stage + 1))" >"$stage_file"
-    echo "$lab_passed $lab_failed" >/var/lib/lab/sum
-    sync -f /var/lib/lab
-    continue_with "$(readlink -f "$0")"
+    next_stage
     say "the host goes down"
     # b: reboot at once, nothing is synced, nobody is told.
     echo b >/proc/sysrq-trigger
