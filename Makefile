@@ -99,7 +99,7 @@ test-unit: build/test/.done
 test-integration: build build/test/.done
 	$(suites) integration
 test-lab: build build/test/.done
-	$(suites) lab
+	$(suites) lab lab-long
 export LAB_RELEASE
 
 bench: build build/test/.done
