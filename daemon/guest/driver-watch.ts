@@ -40,6 +40,8 @@ export interface DriverChange {
   readonly card: CardAddress;
   readonly from: string;
   readonly to: string;
+  /** Milliseconds since the epoch when `from` was read last in this run; 0: not in this run. */
+  readonly oldSeenAt: number;
 }
 
 export interface SeenVersion {
@@ -105,6 +107,8 @@ interface Watched {
   readonly seen: Map<CardAddress, string>;
   /** A version read once that is not the one in the ledger. */
   readonly pending: Map<CardAddress, string>;
+  /** When the version of the ledger was read last, in ms since the epoch. */
+  readonly agreedAt: Map<CardAddress, number>;
 }
 
 /** Builds the watch; it does nothing until it hears of a domain. */
@@ -232,6 +236,7 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
       const sameBoot = last?.boot === parts.boot;
       if (last?.version === version && sameBoot) {
         one.pending.delete(card);
+        one.agreedAt.set(card, clock.nowUsec() / 1000);
         continue;
       }
       if (last !== undefined && sameBoot && one.pending.get(card) !== version) {
@@ -243,8 +248,10 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
       if (last !== undefined && sameBoot) {
         log.warn({ ...fields, from: last.version }, 'A guest has got another display driver');
         // Before it is written down: told twice is better than never.
-        parts.onChange({ uuid, domain: name, card, from: last.version, to: version });
+        const oldSeenAt = one.agreedAt.get(card) ?? 0;
+        parts.onChange({ uuid, domain: name, card, from: last.version, to: version, oldSeenAt });
       } else log.info(fields, 'The display driver of a guest');
+      one.agreedAt.set(card, clock.nowUsec() / 1000);
       await ledger.setDriver({ uuid, card, id, version, boot: parts.boot, since: clock.nowUsec() });
     }
   };
@@ -275,6 +282,7 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
         reading: false,
         seen: new Map(),
         pending: new Map(),
+        agreedAt: new Map(),
       });
       plan(domain.uuid, firstMs);
     },

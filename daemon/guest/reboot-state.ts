@@ -81,6 +81,8 @@ export type RebootInput =
       readonly from: string;
       readonly to: string;
       readonly policy: InstallPolicy;
+      /** When the old version was read last; 0 where it was not, in this run of the guest. */
+      readonly oldSeenAt: number;
       readonly now: number;
     }
   /** libvirt's REBOOT event. */
@@ -92,7 +94,12 @@ export type RebootInput =
     }
   | { readonly kind: 'started'; readonly uuid: string }
   /** `restart`: it stopped because the guest restarted itself (on_reboot=destroy). */
-  | { readonly kind: 'stopped'; readonly uuid: string; readonly restart: boolean }
+  | {
+      readonly kind: 'stopped';
+      readonly uuid: string;
+      readonly restart: boolean;
+      readonly now: number;
+    }
   | { readonly kind: 'consent' }
   | { readonly kind: 'cancel'; readonly by: string }
   | { readonly kind: 'tick'; readonly now: number }

@@ -121,13 +121,14 @@ function driverChanged(
   state: RebootState,
   input: RebootInput & { readonly kind: 'driver-changed' },
 ): RebootStep {
-  const { domain, card, from, to, policy, now } = input;
+  const { domain, card, from, to, policy, oldSeenAt, now } = input;
   const old = markOf(state, domain.uuid);
   if (policy === 'off' && old === undefined) return unchanged(state);
   const automatic: Consent = policy === 'auto' && !state.autoSpent ? 'auto' : 'none';
   const isNew = old === undefined || old.mark === 'armed';
   const at = state.restarts.find(({ uuid }) => uuid === domain.uuid)?.at;
-  const isLate = at !== undefined && now - at < seenLateMs;
+  // The old one seen since: the install came after that restart, and its installer may still be at work.
+  const isLate = at !== undefined && now - at < seenLateMs && oldSeenAt <= at;
   const next = withMark(state, {
     uuid: domain.uuid,
     name: domain.name,
@@ -149,8 +150,7 @@ function restarted(
   const last = state.restarts.find((one) => one.uuid === uuid)?.at ?? Number.NEGATIVE_INFINITY;
   // A clock that was set back must not hide restarts.
   if (now - last >= 0 && now - last < debounceMs) return unchanged(state);
-  const others = state.restarts.filter((one) => one.uuid !== uuid).slice(1 - maxRestarts);
-  const noted = { ...state, restarts: [...others, { uuid, at: now }] };
+  const noted = withRestart(state, uuid, now);
   const marked = markOf(noted, uuid);
   if (marked === undefined || !(marked.mark === 'armed' || marked.mark === 'driver-changed')) {
     return unchanged(noted);
@@ -165,12 +165,20 @@ function restarted(
   return { state: begun.state, effects: [{ kind: 'catch', domain }] };
 }
 
+function withRestart(state: RebootState, uuid: string, at: number): RebootState {
+  const others = state.restarts.filter((one) => one.uuid !== uuid).slice(1 - maxRestarts);
+  return { ...state, restarts: [...others, { uuid, at }] };
+}
+
 function stopped(
-  state: RebootState,
-  { uuid, restart }: RebootInput & { readonly kind: 'stopped' },
+  before: RebootState,
+  { uuid, restart, now }: RebootInput & { readonly kind: 'stopped' },
 ): RebootStep {
+  // A reboot that is made a stop comes without a REBOOT event.
+  const state = restart ? withRestart(before, uuid, now) : before;
   const marked = markOf(state, uuid);
-  if (marked === undefined || state.phase !== 'idle' || marked.mark === 'armed') {
+  // One that is armed waits for its restart, which is a stop where its reboots are cold; a shutdown is none.
+  if (marked === undefined || state.phase !== 'idle' || (marked.mark === 'armed' && !restart)) {
     return unchanged(state);
   }
   if (marked.mark === 'reboot-pending') return unchanged(state);

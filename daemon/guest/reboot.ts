@@ -36,6 +36,7 @@ interface InstalledDriver {
   readonly card: CardAddress;
   readonly from: string;
   readonly to: string;
+  readonly oldSeenAt: number;
 }
 
 export interface RebootParts {
@@ -273,7 +274,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     const restart = resetting.delete(uuid);
     const asked = comingDown.get(uuid);
     comingDown.delete(uuid);
-    void dispatch({ kind: 'stopped', uuid, restart });
+    void dispatch({ kind: 'stopped', uuid, restart, now: Date.now() });
     if (asked === undefined || isAttempt(state) || Date.now() - asked > lateEndMs) return;
     if (state.kept.some((one) => one.uuid === uuid)) return;
     void startAgain([{ uuid, name }]);
@@ -290,7 +291,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       if (running.has(uuid) && state.phase === 'idle') void dispatch({ kind: 'started', uuid });
     }
     for (const { uuid } of state.marked) {
-      if (!running.has(uuid)) void dispatch({ kind: 'stopped', uuid, restart: false });
+      if (!running.has(uuid)) void dispatch({ kind: 'stopped', uuid, restart: false, now });
     }
   };
 
@@ -308,11 +309,11 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       const held = isAttempt(state) ? [...state.kept, ...state.others] : state.kept;
       return held.some((one) => one.uuid === uuid);
     },
-    onDriverChange({ uuid, domain: name, card, from, to }) {
+    onDriverChange({ uuid, domain: name, card, from, to, oldSeenAt }) {
       const policy = parts.settings(name).afterDriverInstall;
       const domain = { uuid, name };
       const now = Date.now();
-      void dispatch({ kind: 'driver-changed', domain, card, from, to, policy, now });
+      void dispatch({ kind: 'driver-changed', domain, card, from, to, policy, oldSeenAt, now });
     },
     onEvent(event) {
       if (event.kind === 'synced') {

@@ -26,13 +26,14 @@ async function lab(t: TestContext, boot = 'b1', ledgerPath?: string) {
   /** Waits that the watch has asked for, in order. */
   let waits: { ms: number; act: () => void }[] = [];
   let idle: (() => void) | undefined;
+  let nowMs = 42;
   const watch = createDriverWatch({
     ...{ agent, ledger, boot, log },
     pollSeconds: () => 60,
     onChange: (change) => changes.push(change),
     onNote: (_uuid, note) => notes.push(note),
     clock: {
-      nowUsec: () => 42,
+      nowUsec: () => nowMs * 1000,
       after(ms, act) {
         const wait = { ms, act };
         waits.push(wait);
@@ -46,6 +47,7 @@ async function lab(t: TestContext, boot = 'b1', ledgerPath?: string) {
   t.after(() => watch.close());
   /** Lets the next wait end; resolves when the watch waits again. Gives what it then waits for, in ms. */
   const turn = async (): Promise<number> => {
+    nowMs += 1;
     const next = waits.shift();
     assert.ok(next !== undefined, 'the watch waits for nothing');
     const again = new Promise<void>((resolve) => {
@@ -79,12 +81,10 @@ async function lab(t: TestContext, boot = 'b1', ledgerPath?: string) {
   };
 }
 
-const change = (from: string, to: string) => ({
-  uuid: sampleUuid,
-  domain: 'win11',
-  card: gpu,
-  from,
-  to,
+/** `oldSeenAt`: in ms; the first turn is in ms 43, and each takes one. */
+const change = (from: string, to: string, oldSeenAt: number) => ({
+  ...{ uuid: sampleUuid, domain: 'win11', card: gpu },
+  ...{ from, to, oldSeenAt },
 });
 
 test('an installation is told once, after a second look', bounded, async (t) => {
@@ -100,7 +100,7 @@ test('an installation is told once, after a second look', bounded, async (t) => 
   assert.deepEqual(changes, []);
   assert.equal(await turn(), 60_000);
   assert.equal(await turn(), 60_000);
-  assert.deepEqual(changes, [change('', '31.0.1')]);
+  assert.deepEqual(changes, [change('', '31.0.1', 43)]);
   assert.deepEqual(watch.versions(), [
     { uuid: sampleUuid, domain: 'win11', card: gpu, version: '31.0.1' },
   ]);
@@ -124,7 +124,7 @@ test(
     watch.onAgent(sampleUuid, false);
     watch.onAgent(sampleUuid, true);
     await turn();
-    assert.deepEqual(changes, [change('1.0', '2.0')]);
+    assert.deepEqual(changes, [change('1.0', '2.0', 50)], 'the old one was read last in turn 8');
   },
 );
 
@@ -138,7 +138,7 @@ test('over restarts of the daemon and of the host', bounded, async (t) => {
   second.watch.onDomainStarted(windows);
   await second.turn();
   await second.turn();
-  assert.deepEqual(second.changes, [change('1.0', '2.0')], 'it changed while nobody looked');
+  assert.deepEqual(second.changes, [change('1.0', '2.0', 0)], 'it changed while nobody looked');
   const third = await lab(t, 'b2', first.path);
   third.install('3.0');
   third.watch.onDomainStarted(windows);
@@ -147,7 +147,7 @@ test('over restarts of the daemon and of the host', bounded, async (t) => {
   third.install('4.0');
   await third.turn();
   await third.turn();
-  assert.deepEqual(third.changes, [change('3.0', '4.0')]);
+  assert.deepEqual(third.changes, [change('3.0', '4.0', 43)]);
 });
 
 test('a Linux guest is left alone, and an agent that is blocked is said', bounded, async (t) => {

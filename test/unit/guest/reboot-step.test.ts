@@ -16,7 +16,8 @@ const grace = 60_000;
 const win = { uuid: 'w', name: 'win' };
 const web = { uuid: 'x', name: 'web', order: 3, cards: [] };
 const gpu = card('0000:0b:00');
-const change = { kind: 'driver-changed', card: gpu, from: '1', to: '2', now: 0 } as const;
+const versions = { from: '1', to: '2', oldSeenAt: 0 } as const;
+const change = { kind: 'driver-changed', card: gpu, ...versions, now: 0 } as const;
 const restarted = { kind: 'restarted', domain: win, order: 4, now: 2e6 } as const;
 
 /** Feeds inputs one after the other; `attempt` is filled in. What was to be done, in order. */
@@ -90,11 +91,42 @@ test('armed by hand: the next restart is the one, whatever the agent can tell', 
   assert.deepEqual(feed(restarted), ['catch']);
 });
 
-test('a version that is seen only after the restart counts as restarted', () => {
+test('armed, and a reboot of the guest is a stop: that stop is the restart, a shutdown is none', () => {
   const { feed, state } = machine();
-  feed(restarted);
-  assert.deepEqual(feed({ ...change, domain: win, policy: 'auto', now: 2e6 + 90_000 }), ['survey']);
-  assert.equal(state().kept.length, 0, 'it runs, and is asked to stop like the others');
+  feed({ kind: 'arm', domain: win, cards: [gpu] });
+  assert.deepEqual(feed({ kind: 'stopped', uuid: 'w', restart: false, now: 1e6 }), []);
+  assert.deepEqual([state().marked[0]?.mark, state().kept], ['armed', []]);
+  feed({ kind: 'started', uuid: 'w' });
+  assert.deepEqual(feed({ kind: 'stopped', uuid: 'w', restart: true, now: 2e6 }), ['survey']);
+  assert.deepEqual(state().kept, [{ ...win, order: 0, cards: [gpu] }], 'it stays off until then');
+});
+
+test('a version that is seen only after the restart counts as restarted', () => {
+  const stop = { kind: 'stopped', uuid: 'w', restart: true, now: 2e6 } as const;
+  for (const restart of [restarted, stop]) {
+    const { feed, state } = machine();
+    feed(restart);
+    const seen = { ...change, domain: win, policy: 'auto', now: 2e6 + 90_000 } as const;
+    assert.deepEqual(feed({ ...seen, oldSeenAt: 2e6 - 60_000 }), ['survey'], restart.kind);
+    assert.equal(state().kept.length, 0, 'it runs, and is asked to stop like the others');
+  }
+});
+
+test('a version that comes after the restart is an install under way: it is not shut down', () => {
+  for (const isArmed of [false, true]) {
+    const { feed, state } = machine();
+    feed(restarted);
+    if (isArmed) feed({ kind: 'arm', domain: win, cards: [gpu] });
+    const oldSeenAt = 2e6 + 60_000;
+    const seen = { ...change, domain: win, policy: 'auto', now: 2e6 + 90_000, oldSeenAt } as const;
+    assert.deepEqual(feed(seen), []);
+    assert.equal(state().marked[0]?.mark, 'driver-changed');
+    assert.deepEqual(
+      feed({ ...restarted, now: 3e6 }),
+      ['catch'],
+      'but the restart that it asks for',
+    );
+  }
 });
 
 test('off is not looked at; one reboot of a boot needs no consent, and none after a resume', () => {
@@ -210,7 +242,7 @@ const inputs = fc.array(
       weight: 2,
       arbitrary: fc
         .tuple(domain, fc.boolean())
-        .map(([{ uuid }, restart]) => ({ kind: 'stopped', uuid, restart }) as const),
+        .map(([{ uuid }, restart]) => ({ kind: 'stopped', uuid, restart, now: 0 }) as const),
     },
     { weight: 1, arbitrary: domain.map(({ uuid }) => ({ kind: 'started', uuid }) as const) },
     { weight: 2, arbitrary: fc.constant({ kind: 'consent' } as const) },
