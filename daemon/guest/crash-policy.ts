@@ -16,6 +16,14 @@ const windowUsec = 600 * 1_000_000;
 const limits = { reboot: 10, crash: 3 } as const;
 
 /**
+ * True for QEMU's words for a reset that ends the guest instead: by the guest itself, or from outside (`virsh reset`,
+ * qapi/run-state.json ShutdownCause).
+ */
+export function isReset(ending: string | undefined): boolean {
+  return ending === 'guest-reset' || ending === 'host-qmp-system-reset';
+}
+
+/**
  * From libvirt's word for why it stopped (crashed: the guest panicked; failed: QEMU is gone, facts/libvirt.md 1.4) and QEMU's
  * first word for it, if it had one.
  */
@@ -25,7 +33,7 @@ export function endOfRun(
   ending: string | undefined,
 ): RunEnd {
   if (detail === 'crashed' || detail === 'failed') return 'crash';
-  return run.cold && ending === 'guest-reset' ? 'reboot' : 'stop';
+  return run.cold && isReset(ending) ? 'reboot' : 'stop';
 }
 
 /** True when the end of a run is followed by a start. */

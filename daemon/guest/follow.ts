@@ -12,7 +12,7 @@ import type { Log } from '../log.ts';
 import { cardFromHome, type LeaseBook } from '../pipeline/lease.ts';
 import type { Finding, Service } from '../pipeline/service.ts';
 import { createGuestAgent } from './agent.ts';
-import { endOfRun, isStartDue, type RunEnd, recentStarts } from './crash-policy.ts';
+import { endOfRun, isReset, isStartDue, type RunEnd, recentStarts } from './crash-policy.ts';
 import {
   createDriverWatch,
   type DriverChange,
@@ -209,7 +209,7 @@ export function followGuests(parts: FollowParts): Follower {
     if (guest === undefined || guest.goodbye !== undefined) return;
     guest.goodbye = reason;
     const run = runs.get(uuid);
-    if (reason !== 'guest-reset' || run?.running !== true || !run.cold) return;
+    if (!isReset(reason) || run?.running !== true || !run.cold) return;
     void runs.set({ ...run, due: 'reboot' });
     parts.onGuestReset(uuid);
   };

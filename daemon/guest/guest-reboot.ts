@@ -51,7 +51,7 @@ export function createRebootActions(parts: RebootActionParts): RebootActions {
     if (!(await libvirt.isPersistent(uuid))) {
       return parts.onNote(
         uuid,
-        'Its card may not survive a reboot from inside, but a transient domain cannot be stopped and started again: define it, or reboot it from outside.',
+        'Its card may not survive a reboot from inside, but a transient domain cannot be stopped and started again: define it, or shut it down and start it anew instead of rebooting it.',
       );
     }
     const own = (await parts.onReboot(uuid)) ?? 'restart';

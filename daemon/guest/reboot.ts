@@ -11,6 +11,7 @@ import type { LibvirtEvent } from '../libvirt/session.ts';
 import type { Log } from '../log.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { printable } from '../printable.ts';
+import { isReset } from './crash-policy.ts';
 import { createGuestEnds, type GuestControl, type OnRefusal, stopGuest } from './guest-stop.ts';
 import { readRebootState, writeRebootState } from './reboot-file.ts';
 import {
@@ -325,7 +326,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       if (event.kind === 'reboot') {
         const now = Date.now();
         void dispatch({ kind: 'restarted', domain: { uuid, name }, order: id ?? 0, now });
-      } else if (event.kind === 'ending' && event.reason === 'guest-reset') resetting.add(uuid);
+      } else if (event.kind === 'ending' && isReset(event.reason)) resetting.add(uuid);
       else if (event.kind !== 'lifecycle') return;
       else if (event.event === 'started') {
         resetting.delete(uuid);

@@ -10,6 +10,7 @@ import {
 test('a stop is a reboot only where reboots are stops, and a crash whatever qemu said before', () => {
   const cold = { cold: true };
   assert.equal(endOfRun(cold, 'shutdown', 'guest-reset'), 'reboot');
+  assert.equal(endOfRun(cold, 'shutdown', 'host-qmp-system-reset'), 'reboot', 'virsh reset');
   assert.equal(endOfRun(cold, 'shutdown', 'guest-shutdown'), 'stop');
   assert.equal(endOfRun(cold, 'shutdown', undefined), 'stop');
   assert.equal(endOfRun(cold, 'destroyed', 'host-signal'), 'stop');

@@ -273,7 +273,7 @@ test(
 
 test('the daemon ends in the moment of the reset: the run is known again', bounded, async (t) => {
   const first = await running(t);
-  first.ends('guest-reset');
+  first.ends('host-qmp-system-reset'); // `virsh reset`
   await until(() => first.saved().includes('"due":"reboot"'));
   first.follower.close();
   const second = await lab(t, { ...cold, dir: first.dir });
