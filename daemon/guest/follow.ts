@@ -24,7 +24,10 @@ import type { Run, RunBook } from './runs.ts';
 import { createStartAgain } from './start-again.ts';
 
 export interface FollowParts {
-  readonly libvirt: Pick<Domains, 'agentCommand' | 'create' | 'isPersistent' | 'setRebootAction'>;
+  readonly libvirt: Pick<
+    Domains,
+    'agentCommand' | 'create' | 'domainState' | 'isPersistent' | 'setRebootAction'
+  >;
   /** `<on_reboot>` of the stored definition; null where it says nothing. */
   readonly onReboot: (uuid: string) => Promise<string | null>;
   readonly service: Pick<Service, 'onChange'>;

@@ -2,6 +2,7 @@
 import { atDeadline } from '../deadline.ts';
 import { asRevivedError, sentence } from '../errors.ts';
 import type { Domains } from '../libvirt/domains.ts';
+import { isActive } from '../libvirt/news.ts';
 import { LibvirtError } from '../libvirt/protocol.ts';
 import type { Log } from '../log.ts';
 import type { LeaseBook } from '../pipeline/lease.ts';
@@ -10,7 +11,7 @@ import { recentStarts, refuseStart } from './crash-policy.ts';
 import type { RunBook } from './runs.ts';
 
 export interface StartAgainParts {
-  readonly libvirt: Pick<Domains, 'create'>;
+  readonly libvirt: Pick<Domains, 'create' | 'domainState'>;
   readonly service: Pick<Service, 'onChange'>;
   readonly leases: Pick<LeaseBook, 'all'>;
   readonly runs: RunBook;
@@ -33,8 +34,8 @@ export interface StartAgain {
 
 /** The ladder in the background takes 300 s at most, and waits 60 s before for QEMU to be gone (host/host.ts). */
 const defaultHomeMs = 400_000;
-/** VIR_ERR_OPERATION_INVALID: it runs already. */
-const runsAlready = 55;
+/** VIR_ERR_OPERATION_INVALID: it runs already, or something that it needs does not (its network, for example). */
+const operationInvalid = 55;
 
 /** Builds the executor; nothing is started before it is told. */
 export function createStartAgain(parts: StartAgainParts): StartAgain {
@@ -90,7 +91,8 @@ export function createStartAgain(parts: StartAgainParts): StartAgain {
       await libvirt.create(uuid);
     } catch (thrown) {
       const error = asRevivedError(thrown);
-      if (error instanceof LibvirtError && error.number === runsAlready) return;
+      const isInvalid = error instanceof LibvirtError && error.number === operationInvalid;
+      if (isInvalid && isActive((await libvirt.domainState(uuid)).state)) return;
       // Without libvirt it stays due, until libvirt is there again.
       if (error.code === 'libvirt' && !(error instanceof LibvirtError)) throw error;
       const now = runs.get(uuid);

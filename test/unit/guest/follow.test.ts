@@ -24,6 +24,7 @@ const names = new Map([
   [151, 'is-persistent'],
   [390, 'reboot-action'],
   [9, 'create'],
+  [212, 'state'],
 ]);
 const gpu = card('0000:03:00');
 
@@ -65,9 +66,12 @@ async function lab(t: TestContext, options: Options = {}) {
   const dir = options.dir ?? mkdtempSync(join(directory.path, 'run-'));
   const calls: string[] = [];
   let refusal: readonly [number, string] | undefined;
+  /** VIR_DOMAIN_RUNNING, or VIR_DOMAIN_SHUTOFF. */
+  let state: 1 | 5 = 5;
   const peer = await startPeer((frame) => {
     const name = names.get(frame.procedure);
     if (name === undefined) return fault(frame, 86, 'Guest agent is not responding');
+    if (name === 'state') return reply(frame, (w) => w.i32(state).i32(0));
     calls.push(
       name === 'reboot-action'
         ? `${name} ${frame.payload.readUInt32BE(frame.payload.length - 8)}`
@@ -120,6 +124,9 @@ async function lab(t: TestContext, options: Options = {}) {
     saved: () => (existsSync(runsPath) ? readFileSync(runsPath, 'utf8') : ''),
     refuse(number: number, message: string) {
       refusal = [number, message];
+    },
+    isUp() {
+      state = 1;
     },
     async lend() {
       await leases.set(leaseOf(options.id ?? '1002:731f'));
@@ -307,14 +314,28 @@ test(
     await until(() => vetoed.runs.get(uuid)?.due === null);
     assert.equal(vetoed.calls.includes('create'), false);
 
-    const refused = await running(t);
-    refused.refuse(70, 'Hook script execution failed');
-    refused.ends('guest-reset');
-    refused.lifecycle('stopped', 'shutdown');
-    await refused.bringHome();
-    await until(() => refused.follower.findings().length > 0);
-    assert.match(refused.follower.findings()[0]?.message ?? '', /could not be started again/);
-    assert.equal(refused.runs.get(uuid)?.due, null);
+    for (const [number, message] of [
+      [70, 'Hook script execution failed'],
+      [55, "network 'default' is not active"],
+    ] as const) {
+      const refused = await running(t);
+      refused.refuse(number, message);
+      refused.ends('guest-reset');
+      refused.lifecycle('stopped', 'shutdown');
+      await refused.bringHome();
+      await until(() => refused.follower.findings().length > 0);
+      assert.match(refused.follower.findings()[0]?.message ?? '', /could not be started again/);
+      assert.equal(refused.runs.get(uuid)?.due, null);
+    }
+    const quicker = await running(t);
+    quicker.refuse(55, 'domain is already running');
+    quicker.isUp();
+    quicker.ends('guest-reset');
+    quicker.lifecycle('stopped', 'shutdown');
+    await quicker.bringHome();
+    await until(() => quicker.calls.includes('create'));
+    await quicker.quiet();
+    assert.deepEqual(quicker.follower.findings(), [], 'somebody else was quicker');
   },
 );
 
