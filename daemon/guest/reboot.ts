@@ -207,6 +207,13 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
 
   const catchGuest = async ({ uuid, name }: DomainName): Promise<void> => {
     refuseResuming(book);
+    if (!(await control.isPersistent(uuid))) {
+      throw new RevivedError(
+        'refused',
+        `Domain ${printable(name)} is transient: nothing could start it again after the reboot.`,
+        'Define it, or shut it down and reboot the host by hand.',
+      );
+    }
     log.warn(
       { id: 'guest-caught', domain: name },
       `Domain ${printable(name)} has shut itself down to restart: it is stopped until the host has rebooted`,

@@ -91,3 +91,14 @@ test(
     assert.deepEqual([reboot.holds('w'), reboot.state().phase], [false, 'idle']);
   },
 );
+
+test('a transient domain is not pulled: nothing could start it again', bounded, async () => {
+  const { reboot, world, asked } = await host();
+  world.isPersistent = false;
+  await reboot.arm(win, 'uid 0');
+  reboot.onEvent({ kind: 'reboot', domain: win });
+  await until(() => reboot.state().phase === 'idle' && reboot.state().attempt === 2);
+  assert.match(reboot.state().refusal, /^Domain win is transient: nothing could start it again/);
+  assert.deepEqual([asked, reboot.state().kept], [[], []], 'it runs on');
+  await reboot.cancel('uid 0');
+});
