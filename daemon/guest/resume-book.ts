@@ -26,7 +26,7 @@ export interface ResumeBook {
   isBusy(): boolean;
   /** What to start after the next reboot; undefined when none is coming. Rejects when it cannot be written. */
   plan(domains: readonly StoppedDomain[] | undefined): Promise<void>;
-  /** Writes down that the domains of this boot are being started. Rejects when it cannot. */
+  /** Writes down that this boot was gone on in, once: the next one is an ordinary one. Rejects when it cannot. */
   begin(): Promise<void>;
   /** How far one of them is. Rejects when it cannot be written. */
   note(entry: ResumeEntry): Promise<void>;
@@ -92,7 +92,7 @@ export async function openResumeBook(path: string, boot: string, log: Log): Prom
       if (JSON.stringify(next) !== JSON.stringify(file)) await save(next);
     },
     async begin() {
-      if (file !== undefined) await save({ ...file, resumedIn: boot });
+      if (file !== undefined && file.resumedIn !== boot) await save({ ...file, resumedIn: boot });
     },
     async note(entry) {
       if (file === undefined) return;

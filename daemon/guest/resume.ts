@@ -83,12 +83,13 @@ export function createResume(parts: ResumeParts): Resume {
     look: () => look(),
     async run() {
       try {
+        // Also where nothing is to be started: else each later boot counted as one that a reboot of ours has brought.
+        if (book.resumed()) await book.begin();
         if (!book.isBusy()) return;
         log.info(
           { id: 'resuming', domains: book.entries().length },
           'The host was rebooted for a card: what ran before is started again',
         );
-        await book.begin();
         for (const entry of book.entries()) {
           if (entry.state === 'started' || entry.state === 'failed') continue;
           const name = printable(entry.name);

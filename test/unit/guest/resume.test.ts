@@ -71,6 +71,18 @@ test('in the old order, each once, and only in the boot after', async (t) => {
   assert.deepEqual([third.book.resumed(), existsSync(path)], [false, false]);
 });
 
+test('a reboot with nothing to start counts in the boot that it brought, and in no later one', async (t) => {
+  const { daemon, path } = host(t);
+  await (await daemon('b1')).book.plan([]);
+  for (const time of ['first', 'second']) {
+    const { book, resume } = await daemon('b2');
+    await resume.run();
+    assert.equal(book.resumed(), true, time);
+  }
+  const { book } = await daemon('b3');
+  assert.deepEqual([book.resumed(), existsSync(path)], [false, false]);
+});
+
 test('one that fails is said and left alone; the next ones start', async (t) => {
   const { daemon, started, world, log } = host(t);
   await (await daemon('b1')).book.plan([win, web]);
