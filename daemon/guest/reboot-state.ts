@@ -90,6 +90,8 @@ export type RebootInput =
       readonly kind: 'restarted';
       readonly domain: DomainName;
       readonly order: number;
+      /** As it is now: `auto` agrees no more where it was taken back. */
+      readonly policy: InstallPolicy;
       readonly now: number;
     }
   | { readonly kind: 'started'; readonly uuid: string }
@@ -98,6 +100,7 @@ export type RebootInput =
       readonly kind: 'stopped';
       readonly uuid: string;
       readonly restart: boolean;
+      readonly policy: InstallPolicy;
       readonly now: number;
     }
   | { readonly kind: 'consent' }

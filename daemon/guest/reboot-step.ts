@@ -1,6 +1,7 @@
 /** The reboot state machine: pure. Every input in every state has its answer here; what means nothing changes nothing. */
 import {
   type Consent,
+  type InstallPolicy,
   initialState,
   isAttempt,
   isWanted,
@@ -136,7 +137,7 @@ function driverChanged(
     from: old?.from || from,
     to,
     mark: isNew ? (isLate ? 'reboot-pending' : 'driver-changed') : old.mark,
-    consent: old?.consent ?? automatic,
+    consent: old === undefined ? automatic : consentOf(old, policy),
   });
   const consent = markOf(next, domain.uuid)?.consent ?? 'none';
   return isNew && isLate && consent !== 'none' ? begin(next, consent) : unchanged(next);
@@ -144,7 +145,7 @@ function driverChanged(
 
 function restarted(
   state: RebootState,
-  { domain, order, now }: RebootInput & { readonly kind: 'restarted' },
+  { domain, order, policy, now }: RebootInput & { readonly kind: 'restarted' },
 ): RebootStep {
   const { uuid } = domain;
   const last = state.restarts.find((one) => one.uuid === uuid)?.at ?? Number.NEGATIVE_INFINITY;
@@ -155,12 +156,13 @@ function restarted(
   if (marked === undefined || !(marked.mark === 'armed' || marked.mark === 'driver-changed')) {
     return unchanged(noted);
   }
-  const restarting = withMark(noted, { ...marked, mark: 'guest-restarting' });
-  if (marked.consent === 'none' || state.phase !== 'idle') {
+  const consent = consentOf(marked, policy);
+  const restarting = withMark(noted, { ...marked, consent, mark: 'guest-restarting' });
+  if (consent === 'none' || state.phase !== 'idle') {
     return { state: restarting, effects: [{ kind: 'wake', at: now + debounceMs }] };
   }
   const kept = [...without(state.kept, uuid), { ...domain, order, cards: marked.cards }];
-  const begun = begin({ ...restarting, kept }, marked.consent);
+  const begun = begin({ ...restarting, kept }, consent);
   // Asked who runs only when this one does not any more.
   return { state: begun.state, effects: [{ kind: 'catch', domain }] };
 }
@@ -172,7 +174,7 @@ function withRestart(state: RebootState, uuid: string, at: number): RebootState 
 
 function stopped(
   before: RebootState,
-  { uuid, restart, now }: RebootInput & { readonly kind: 'stopped' },
+  { uuid, restart, policy, now }: RebootInput & { readonly kind: 'stopped' },
 ): RebootStep {
   // A reboot that is made a stop comes without a REBOOT event.
   const state = restart ? withRestart(before, uuid, now) : before;
@@ -182,11 +184,12 @@ function stopped(
     return unchanged(state);
   }
   if (marked.mark === 'reboot-pending') return unchanged(state);
-  const pending = withMark(state, { ...marked, mark: 'reboot-pending' });
-  if (marked.consent === 'none') return unchanged(pending);
+  const consent = consentOf(marked, policy);
+  const pending = withMark(state, { ...marked, consent, mark: 'reboot-pending' });
+  if (consent === 'none') return unchanged(pending);
   const own = { uuid, name: marked.name, order: 0, cards: marked.cards };
   const kept = restart ? [...without(state.kept, uuid), own] : state.kept;
-  return begin({ ...pending, kept }, marked.consent);
+  return begin({ ...pending, kept }, consent);
 }
 
 /** Begins an attempt, unless one is under way. */
@@ -314,6 +317,11 @@ function settleMarks(state: RebootState): RebootState {
 
 function markOf(state: RebootState, uuid: string): MarkedDomain | undefined {
   return state.marked.find((one) => one.uuid === uuid);
+}
+
+// What the policy agreed to holds for as long as it is the policy.
+function consentOf({ consent }: MarkedDomain, policy: InstallPolicy): Consent {
+  return consent === 'auto' && policy !== 'auto' ? 'none' : consent;
 }
 
 function withMark(state: RebootState, mark: MarkedDomain): RebootState {

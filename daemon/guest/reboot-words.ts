@@ -148,3 +148,9 @@ function pendingFinding(state: RebootState): Finding {
 function names(domains: readonly { readonly name: string }[]): string {
   return domains.map(({ name }) => printable(name)).join(', ') || 'nothing';
 }
+
+/** For everybody who is logged in, one line. */
+export function wallText(state: RebootState): string {
+  const names = state.marked.map(({ name }) => printable(name)).join(', ');
+  return `The graphics driver of ${names || 'a virtual machine'} was changed, which needs a reboot of this host (revived). To stop it: revivectl reboot cancel`;
+}

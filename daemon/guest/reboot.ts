@@ -27,7 +27,7 @@ import {
   type StoppedDomain,
 } from './reboot-state.ts';
 import { rebootStep } from './reboot-step.ts';
-import { domainWord, reasonText, rebootLines } from './reboot-words.ts';
+import { domainWord, reasonText, rebootLines, wallText } from './reboot-words.ts';
 import type { ResumeBook } from './resume-book.ts';
 
 /** A display driver in a guest is another than before. */
@@ -277,12 +277,14 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
   const refused = (message: string, advice?: string): Promise<never> =>
     Promise.reject(new RevivedError('refused', message, advice));
 
+  const policyOf = (name: string): InstallPolicy => parts.settings(name).afterDriverInstall;
+
   const onStopped = (uuid: string, name: string): void => {
     ends.ended(uuid);
     const restart = resetting.delete(uuid);
     const asked = comingDown.get(uuid);
     comingDown.delete(uuid);
-    void dispatch({ kind: 'stopped', uuid, restart, now: Date.now() });
+    void dispatch({ kind: 'stopped', uuid, restart, policy: policyOf(name), now: Date.now() });
     if (asked === undefined || isAttempt(state) || Date.now() - asked > lateEndMs) return;
     if (state.kept.some((one) => one.uuid === uuid)) return;
     void startAgain([{ uuid, name }]);
@@ -298,8 +300,9 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     for (const { uuid } of state.kept) {
       if (running.has(uuid) && state.phase === 'idle') void dispatch({ kind: 'started', uuid });
     }
-    for (const { uuid } of state.marked) {
-      if (!running.has(uuid)) void dispatch({ kind: 'stopped', uuid, restart: false, now });
+    for (const { uuid, name } of state.marked) {
+      const policy = policyOf(name);
+      if (!running.has(uuid)) void dispatch({ kind: 'stopped', uuid, restart: false, policy, now });
     }
   };
 
@@ -318,7 +321,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       return held.some((one) => one.uuid === uuid);
     },
     onDriverChange({ uuid, domain: name, card, from, to, oldSeenAt }) {
-      const policy = parts.settings(name).afterDriverInstall;
+      const policy = policyOf(name);
       const domain = { uuid, name };
       const now = Date.now();
       void dispatch({ kind: 'driver-changed', domain, card, from, to, policy, oldSeenAt, now });
@@ -331,8 +334,9 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       }
       const { uuid, name, id } = event.domain;
       if (event.kind === 'reboot') {
-        const now = Date.now();
-        void dispatch({ kind: 'restarted', domain: { uuid, name }, order: id ?? 0, now });
+        const domain = { uuid, name };
+        const seen = { order: id ?? 0, policy: policyOf(name), now: Date.now() };
+        void dispatch({ kind: 'restarted', domain, ...seen });
       } else if (event.kind === 'ending' && isReset(event.reason)) resetting.add(uuid);
       else if (event.kind !== 'lifecycle') return;
       else if (event.event === 'started') {
@@ -388,9 +392,4 @@ function refuseResuming(book: ResumeBook): void {
     'refused',
     'The domains that ran before the last reboot are still being started.',
   );
-}
-
-function wallText(state: RebootState): string {
-  const names = state.marked.map(({ name }) => printable(name)).join(', ');
-  return `The graphics driver of ${names || 'a virtual machine'} was changed, which needs a reboot of this host (revived). To stop it: revivectl reboot cancel`;
 }

@@ -18,7 +18,13 @@ const web = { uuid: 'x', name: 'web', order: 3, cards: [] };
 const gpu = card('0000:0b:00');
 const versions = { from: '1', to: '2', oldSeenAt: 0 } as const;
 const change = { kind: 'driver-changed', card: gpu, ...versions, now: 0 } as const;
-const restarted = { kind: 'restarted', domain: win, order: 4, now: 2e6 } as const;
+const restarted = {
+  kind: 'restarted',
+  domain: win,
+  order: 4,
+  policy: 'auto',
+  now: 2e6,
+} as const;
 
 /** Feeds inputs one after the other; `attempt` is filled in. What was to be done, in order. */
 function machine(start = initialState('boot1', false)) {
@@ -94,15 +100,20 @@ test('armed by hand: the next restart is the one, whatever the agent can tell', 
 test('armed, and a reboot of the guest is a stop: that stop is the restart, a shutdown is none', () => {
   const { feed, state } = machine();
   feed({ kind: 'arm', domain: win, cards: [gpu] });
-  assert.deepEqual(feed({ kind: 'stopped', uuid: 'w', restart: false, now: 1e6 }), []);
+  assert.deepEqual(
+    feed({ kind: 'stopped', uuid: 'w', restart: false, policy: 'ask', now: 1e6 }),
+    [],
+  );
   assert.deepEqual([state().marked[0]?.mark, state().kept], ['armed', []]);
   feed({ kind: 'started', uuid: 'w' });
-  assert.deepEqual(feed({ kind: 'stopped', uuid: 'w', restart: true, now: 2e6 }), ['survey']);
+  assert.deepEqual(feed({ kind: 'stopped', uuid: 'w', restart: true, policy: 'ask', now: 2e6 }), [
+    'survey',
+  ]);
   assert.deepEqual(state().kept, [{ ...win, order: 0, cards: [gpu] }], 'it stays off until then');
 });
 
 test('a version that is seen only after the restart counts as restarted', () => {
-  const stop = { kind: 'stopped', uuid: 'w', restart: true, now: 2e6 } as const;
+  const stop = { ...restarted, kind: 'stopped', uuid: 'w', restart: true } as const;
   for (const restart of [restarted, stop]) {
     const { feed, state } = machine();
     feed(restart);
@@ -139,6 +150,31 @@ test('off is not looked at; one reboot of a boot needs no consent, and none afte
     again.effects.map(({ kind }) => kind),
     ['wake'],
   );
+});
+
+test('auto that was taken back agrees to nothing any more; what a person agreed to stays', () => {
+  const stop = { kind: 'stopped', uuid: 'w', restart: true, policy: 'ask', now: 2e6 } as const;
+  for (const input of [{ ...restarted, policy: 'off' }, stop] as const) {
+    const { feed, state } = machine();
+    feed({ ...change, domain: win, policy: 'auto' });
+    const did = feed(input);
+    assert.ok(!did.includes('catch') && !did.includes('survey'), input.kind);
+    assert.deepEqual(
+      [state().marked[0]?.consent, state().kept, state().phase],
+      ['none', [], 'idle'],
+    );
+    assert.ok(
+      state().marked.some(({ mark }) => mark !== 'driver-changed'),
+      'it is pending',
+    );
+    const armed = machine();
+    armed.feed({ kind: 'arm', domain: win, cards: [gpu] }, input);
+    assert.ok(isAttempt(armed.state()), input.kind);
+  }
+  const late = machine();
+  late.feed({ ...change, domain: win, policy: 'auto' });
+  late.feed({ ...change, domain: win, policy: 'ask', to: '3' });
+  assert.equal(late.state().marked[0]?.consent, 'none');
 });
 
 test('given up: what was stopped starts again, the caught guest stays, it stays pending and asks', () => {
@@ -242,7 +278,10 @@ const inputs = fc.array(
       weight: 2,
       arbitrary: fc
         .tuple(domain, fc.boolean())
-        .map(([{ uuid }, restart]) => ({ kind: 'stopped', uuid, restart, now: 0 }) as const),
+        .map(
+          ([{ uuid }, restart]) =>
+            ({ kind: 'stopped', uuid, restart, policy: 'auto', now: 0 }) as const,
+        ),
     },
     { weight: 1, arbitrary: domain.map(({ uuid }) => ({ kind: 'started', uuid }) as const) },
     { weight: 2, arbitrary: fc.constant({ kind: 'consent' } as const) },
