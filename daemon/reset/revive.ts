@@ -3,12 +3,13 @@
  * a return code (invariant 4). Facts are read anew before each rung, because each rung may change them.
  */
 
-import { holdersOf, namesOf, vfioNodesOf } from '../host/holders.ts';
+import { holdersOf, hostNodes, namesOf, vfioNodesOf } from '../host/holders.ts';
 import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
 import { riskIn } from '../host/risk.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { aerRises, readAerCounts, riseText } from '../pci/aer.ts';
+import { deviceDirectory } from '../pci/device.ts';
 import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
@@ -144,6 +145,10 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
   for (const name of names) {
     const against = obstacle(host, card, options.signal);
     if (against !== undefined) return against;
+    if (records.some(({ rung, state }) => busWide.has(rung) && state !== 'skipped')) {
+      const held = await takeBack(host, card);
+      if (held !== undefined) return held;
+    }
     const facts = readResetFacts(
       host.paths.sys,
       card,
@@ -229,16 +234,22 @@ async function tryRung(
   // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
   if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
   const now = readAerCounts(host.paths.sys, path);
+  // Only a reset that the kernel did speaks against what is known already: one that it refused, and a rescan, are none.
+  if (answer.state === 'done' && name !== 'remove-rescan') {
+    host.baseline.setDoubt(card.address, undefined);
+  }
+  const since = answer.state === 'error' ? undefined : linkBreaking.has(name) ? now : counts;
   const found =
-    answer.state === 'stuck'
-      ? stuckHealth(card, answer.said)
-      : await checkCard(host, card, linkBreaking.has(name) ? now : counts);
+    answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card, since);
   const said = host.kernelLog.since(cursor, [''], maxRiskLines);
   // What the kernel's own recovery says of a link that was taken down is of no more weight than the error itself.
   const judged = linkBreaking.has(name) ? said.filter((line) => !line.includes('AER: ')) : said;
   const judgeLog = await opening;
   const log = judgeLog(judged, path);
   climb.health = withLog(found, log, card);
+  if (found.state === 'healthy' && log.against !== undefined) {
+    host.baseline.setDoubt(card.address, doubtOf(card, log.against));
+  }
   const quoted = host.kernelLog.since(cursor, path, maxLogLines);
   const errors = aerRises(counts, now, path).map(riseText);
   const detail = [
@@ -254,8 +265,33 @@ async function tryRung(
 // A card that answers well, of which the kernel says that its reset failed, is half reset at best (facts/kernel.md 0.8).
 function withLog(health: Health, { against }: LogEvidence, card: Card): Health {
   if (health.state !== 'healthy' || against === undefined) return health;
-  const line = `${card.address}: the kernel log says ${against.class}: ${against.text}`;
-  return { state: 'suspect', evidence: [line] };
+  return { state: 'suspect', evidence: [doubtOf(card, against)] };
+}
+
+function doubtOf(card: Card, against: NonNullable<LogEvidence['against']>): string {
+  return `${card.address}: the kernel log says ${against.class}: ${against.text}`;
+}
+
+/**
+ * A rescan gives the functions to their host drivers at once (facts/kernel.md 0.11). Where it has not healed the card, they are
+ * taken back for the next rung, unless somebody has opened them meanwhile (invariant 5). Undefined when none has a host driver.
+ */
+async function takeBack(host: Host, card: Card): Promise<string | undefined> {
+  const { functions } = readInventory(host.paths.sys);
+  for (const { address } of card.functions.toReversed()) {
+    const driver = functions.get(address)?.driver;
+    if (driver === undefined || driver === 'vfio-pci' || driver === 'pci-stub') continue;
+    const nodes = hostNodes(host.paths.dev, deviceDirectory(host.paths.sys, address));
+    const holders = holdersOf(host.paths.proc, new Set(nodes));
+    if (holders.length > 0) return `${driver} has ${address} again, in use: ${namesOf(holders)}`;
+    const path = `${host.paths.sys}/bus/pci/drivers/${driver}/unbind`;
+    const left = await host.io.write(path, address, host.deadlines.bind);
+    if (left.state === 'stuck') {
+      host.stuck.note(card.address, left.pid);
+      return `unbinding ${address} from ${driver} hangs in the kernel (child ${left.pid})`;
+    }
+  }
+  return undefined;
 }
 
 // What forbids the next rung whatever it is.

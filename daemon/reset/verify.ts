@@ -47,7 +47,12 @@ export async function checkCard(host: Host, card: Card, since?: AerCounts): Prom
     (link) => linkNote(link.address, link, bestOf(host.ledger.links(), key, link.address)) ?? [],
   );
   const lost = signs.flatMap((one) => lostBar(host.baseline, one) ?? []);
-  const health = judge(signs, { fatal, notes, lost });
+  const doubt = host.baseline.doubt(card.address);
+  const health = judge(signs, {
+    fatal,
+    notes,
+    lost: [...lost, ...(doubt === undefined ? [] : [doubt])],
+  });
   if (health.state === 'healthy') {
     host.baseline.set(card.address, counts);
     await host.ledger.noteLinks({ ...key, links });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import type { JobView } from '../../../daemon/pipeline/service.ts';
+import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import type { ModuleOptions } from '../../sim/modules.ts';
 import { card as address } from '../inventory-of.ts';
@@ -113,16 +114,36 @@ describe('a module that resets the card', () => {
     });
   }
 
-  test('whose reset of a healthy card fails leaves that to the next rung', async () => {
+  test('whose reset of a healthy card fails leaves that to the next rung that resets it', async () => {
     install({ outcome: 'fails' });
     await take();
     await giveBack();
     const states = [
       ['device_specific', 'failed'],
-      ['remove-rescan', 'done'],
+      ['remove-rescan', 'failed'],
+      ['slot-power', 'done'],
     ];
-    assert.deepEqual(rungsOf(last()), states, 'it may be half reset now');
+    assert.deepEqual(rungsOf(last()), states, 'it may be half reset, and a rescan resets nothing');
     assert.match(said('rung device_specific'), /suspect: .* the kernel log says reset-failed/);
+  });
+
+  test('whose reset fails without another rung strands the card, and no guest gets it', async () => {
+    install({ outcome: 'fails' });
+    sim.config = { ...defaultConfig, cards: new Map([[card, { ladder: ['device_specific'] }]]) };
+    await take();
+    await assert.rejects(giveBack());
+    const { state, evidence } = await checkCard(sim.host, sim.card(card));
+    assert.equal(state, 'suspect');
+    assert.match(evidence.join(), /the kernel log says reset-failed/);
+    await assert.rejects(take());
+    assert.equal(sim.leases.get(card)?.state, 'stranded');
+    install();
+    await take();
+    assert.equal(
+      (await checkCard(sim.host, sim.card(card))).state,
+      'healthy',
+      'a reset that worked',
+    );
   });
 
   test('wakes a card whose BARs are wrong: the next rung mends them', async () => {

@@ -56,6 +56,24 @@ describe('evidence', () => {
       assert.equal((await check(flr)).state, 'healthy');
     });
 
+    test('stands where the kernel refused the rung', async () => {
+      await check(flr);
+      sim.kernel.reportError(portOfFlr, 'fatal');
+      const { io } = sim.host;
+      const refused = { state: 'error', ms: 1, errno: 'ENOTTY', message: '' } as const;
+      const host = {
+        ...sim.host,
+        io: {
+          ...io,
+          write: (path: string, value: string, ms: number) =>
+            path.endsWith('/reset') ? Promise.resolve(refused) : io.write(path, value, ms),
+        },
+      };
+      const { rungs } = await revive(host, card(flr), { budgetMs: 1_000_000, order: ['flr'] });
+      assert.equal(rungs[0]?.state, 'error');
+      assert.equal((await check(flr)).state, 'suspect');
+    });
+
     test('during a rung that leaves the link alone speaks against it', async () => {
       sim.watch.atWrite = (path) => {
         if (!path.endsWith('02:00.0/reset')) return;
