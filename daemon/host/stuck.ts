@@ -39,18 +39,20 @@ export function guardIo(io: SysfsIo, stuck: StuckChildren): SysfsIo {
   const guarded = async (
     card: CardAddress | undefined,
     access: () => Promise<IoResult>,
+    bus: string,
   ): Promise<IoResult> => {
     const pid = card === undefined ? undefined : stuck.of(card);
     if (pid !== undefined) return { state: 'stuck', ms: 0, pid };
     const result = await access();
-    if (result.state === 'stuck' && card !== undefined) stuck.note(card, result.pid);
+    if (result.state === 'stuck' && card !== undefined)
+      stuck.note(card, result.pid, isBusWide(bus));
     return result;
   };
   return {
     write: (path, value, deadlineMs) =>
-      guarded(accessedCard(path, value), () => io.write(path, value, deadlineMs)),
+      guarded(accessedCard(path, value), () => io.write(path, value, deadlineMs), path),
     read: (path, length, deadlineMs) =>
-      guarded(accessedCard(path, ''), () => io.read(path, length, deadlineMs)),
+      guarded(accessedCard(path, ''), () => io.read(path, length, deadlineMs), path),
   };
 }
 

@@ -42,6 +42,24 @@ export async function restoreSettings(settings: Settings, host: Host): Promise<v
   }
 }
 
+/** The one lock for these; behind a removal that never returned nothing is begun: it would hang as well (invariant 3). */
+export function onTheBus(
+  facts: ResetFacts,
+  host: Host,
+  work: () => Promise<RungAnswer>,
+): Promise<RungAnswer> {
+  return host.rescanLock.run(async () => {
+    const child = host.stuck.busHeldBy();
+    if (child !== undefined) {
+      return failed(`child ${child} hangs in a removal or rescan: nothing was done`);
+    }
+    const answer = await work();
+    // Before the lock is free: whoever waits for it looks at this next.
+    if (answer.state === 'stuck') host.stuck.note(facts.card.address, answer.pid, true);
+    return answer;
+  });
+}
+
 /** Removes all functions of the card that are there, the last one first. Undefined when done. */
 export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnswer | undefined> {
   for (const { address } of facts.functions.toReversed()) {

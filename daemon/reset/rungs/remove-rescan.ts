@@ -1,6 +1,7 @@
 /** Removes the functions and rescans below the port: re-reads and re-programs everything, resets nothing. */
 import { hostDriven, type Rung } from '../rung.ts';
 import {
+  onTheBus,
   removeAll,
   rescanBelow,
   restoreSettings,
@@ -21,7 +22,7 @@ export const removeRescan: Rung = {
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
   run(facts, host) {
-    return host.rescanLock.run(async () => {
+    return onTheBus(facts, host, async () => {
       const settings = await saveSettings(facts, host);
       const refused = await removeAll(facts, host);
       if (refused?.state === 'stuck') return refused;

@@ -4,7 +4,7 @@
  * away, ENODEV that pciehp has it off already (drivers/pci/hotplug/pciehp_ctrl.c).
  */
 import { foreign, hostDriven, type ResetFacts, type Rung } from '../rung.ts';
-import { removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
+import { onTheBus, removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
 
 export const slotPower: Rung = {
   name: 'slot-power',
@@ -26,7 +26,7 @@ export const slotPower: Rung = {
     return { available: true, reaches };
   },
   run(facts, host) {
-    return host.rescanLock.run(async () => {
+    return onTheBus(facts, host, async () => {
       const slot = facts.slot;
       if (slot === undefined) return { state: 'error', said: 'the slot has no power switch' };
       const settings = await saveSettings(facts, host);

@@ -7,6 +7,7 @@
 import { asRevivedError } from '../../errors.ts';
 import { hostDriven, type Rung } from '../rung.ts';
 import {
+  onTheBus,
   removeAll,
   rescanBelow,
   restoreSettings,
@@ -27,7 +28,7 @@ export const suspend: Rung = {
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
   run(facts, host) {
-    return host.rescanLock.run(async () => {
+    return onTheBus(facts, host, async () => {
       const settings = await saveSettings(facts, host);
       const stay = facts.slot !== undefined;
       const before = stay ? undefined : await removeAll(facts, host);

@@ -217,6 +217,24 @@ describe('rungs', () => {
       assert.equal(sim.kernel.device(`${bochs}.1`).override, 'none');
     });
 
+    test('that waited behind a removal that hangs begins nothing', async () => {
+      for (const [name, file] of [
+        ['remove-rescan', sim.at(`${flr}.0`, 'remove')],
+        ['slot-power', sim.bus('slots/4/power')],
+      ] as const) {
+        detach(flr);
+        detach(bochs);
+        sim.kernel.hang(file);
+        const [first, second] = await Promise.all([run(name, flr), run(name, bochs)]);
+        assert.equal(first.state, 'stuck');
+        assert.equal(second.state, 'error');
+        assert.match(second.said, /^child \d+ hangs in a removal or rescan/);
+        assert.equal(sim.kernel.device(`${bochs}.0`).enumerated, true);
+        sim.kernel.unhang(file);
+        assert.equal((await run(name, bochs)).state, 'done');
+      }
+    });
+
     test('tells what the rescan answered', async () => {
       sim.kernel.failWrite(sim.at(port, 'rescan'), 'EIO');
       assert.equal((await run('remove-rescan', bochs)).said, 'rescan: EIO');
