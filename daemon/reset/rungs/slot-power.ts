@@ -3,8 +3,15 @@
  * with them in place a slot without power answers "Already enabled". EINVAL on 0 means that somebody else took the power
  * away, ENODEV that pciehp has it off already (drivers/pci/hotplug/pciehp_ctrl.c).
  */
-import { foreign, hostDriven, type ResetFacts, type Rung } from '../rung.ts';
-import { onTheBus, removeAll, restoreSettings, saveSettings, waitForAll } from './reenumerate.ts';
+import { foreign, hostDriven, type ResetFacts, type Rung, type RungAnswer } from '../rung.ts';
+import {
+  onTheBus,
+  removeAll,
+  rescanBelow,
+  restoreSettings,
+  saveSettings,
+  waitForAll,
+} from './reenumerate.ts';
 
 export const slotPower: Rung = {
   name: 'slot-power',
@@ -30,8 +37,15 @@ export const slotPower: Rung = {
       const slot = facts.slot;
       if (slot === undefined) return { state: 'error', said: 'the slot has no power switch' };
       const settings = await saveSettings(facts, host);
+      // What was removed already is found again where the rest is refused, or the card is lost to the rungs after this one.
+      const found = async (refused: RungAnswer): Promise<RungAnswer> => {
+        const lost = refused.state === 'stuck' ? undefined : await rescanBelow(facts, host);
+        if (lost?.state === 'stuck') return lost;
+        if (refused.state !== 'stuck') await restoreSettings(settings, host);
+        return refused;
+      };
       const refused = await removeAll(facts, host);
-      if (refused !== undefined) return refused;
+      if (refused !== undefined) return found(refused);
       for (const [value, tolerated] of [
         ['0', ['EINVAL', 'ENODEV']],
         ['1', []],
@@ -42,7 +56,7 @@ export const slotPower: Rung = {
           return { state: 'stuck', said, pid: result.pid };
         }
         if (result.state === 'error' && !tolerated.includes(result.errno)) {
-          return { state: 'error', said: `slot power ${value}: ${result.errno}` };
+          return found({ state: 'error', said: `slot power ${value}: ${result.errno}` });
         }
       }
       const answer = await waitForAll(facts, host, host.deadlines.appear);

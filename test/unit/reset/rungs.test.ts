@@ -272,11 +272,25 @@ describe('rungs', () => {
       assert.deepEqual([state, writes.slice(0, 2)], ['done', ['1/power = 0', '1/power = 1']]);
     });
 
-    test('tells what the slot answered, and never switches on after it', async () => {
+    test('tells what the slot answered, never switches on after it, and finds the card again', async () => {
+      prepared();
       sim.kernel.failWrite(sim.bus('slots/1/power'), 'EIO');
       const { state, said, writes } = await run('slot-power', bochs);
       assert.deepEqual([state, said], ['error', 'slot power 0: EIO']);
-      assert.equal(writes.at(-1), '1/power = 0');
+      assert.ok(!writes.includes('1/power = 1'));
+      assert.deepEqual(
+        [0, 1].map((fn) => sim.kernel.device(`${bochs}.${fn}`).enumerated),
+        [true, true],
+      );
+      assert.equal(sim.kernel.device(`${bochs}.0`).override, 'vfio-pci');
+    });
+
+    test('whose removal is refused half-way finds again what it has removed', async () => {
+      prepared();
+      sim.kernel.failWrite(sim.at(`${bochs}.0`, 'remove'), 'EIO');
+      const { state, said } = await run('slot-power', bochs);
+      assert.deepEqual([state, said], ['error', `removing ${bochs}.0: EIO`]);
+      assert.equal(sim.kernel.device(`${bochs}.1`).enumerated, true);
     });
 
     test('says which functions a slot without a card did not give back', async () => {
