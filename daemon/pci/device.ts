@@ -17,6 +17,8 @@ export interface PciFunction {
   readonly ports: readonly FunctionAddress[];
   /** True for an SR-IOV virtual function. */
   readonly virtual: boolean;
+  /** The function that a virtual one came from. */
+  readonly parent?: FunctionAddress;
 }
 
 /** Directory of a function: `<sys>/bus/pci/devices/<address>`. */
@@ -44,6 +46,8 @@ export function readFunction(sys: string, address: FunctionAddress): PciFunction
           device: alias[2]?.toLowerCase(),
           classCode: `${alias[3]}${alias[4]}${alias[5]}`.toLowerCase(),
         };
+  const physical = readLink(`${directory}/physfn`);
+  const parent = physical?.split('/').at(-1) ?? '';
   const place = (readLink(directory) ?? '').split('/').filter(isFunctionAddress);
   return {
     address,
@@ -51,7 +55,8 @@ export function readFunction(sys: string, address: FunctionAddress): PciFunction
     driver: readLinkName(`${directory}/driver`),
     group: readLinkName(`${directory}/iommu_group`),
     ports: place.filter((element) => element !== address).reverse(),
-    virtual: readLink(`${directory}/physfn`) !== undefined,
+    virtual: physical !== undefined,
+    ...(isFunctionAddress(parent) ? { parent } : {}),
   };
 }
 

@@ -12,6 +12,7 @@ import type { Health } from '../pci/health.ts';
 import { type Card, isInteresting, readInventory } from '../pci/inventory.ts';
 import { createInventoryCache } from '../pci/inventory-cache.ts';
 import { isRungName } from '../pci/rung-name.ts';
+import { refuseVirtual } from '../pci/sriov.ts';
 import { rungAgainst } from '../reset/revive.ts';
 import { checkCard } from '../reset/verify.ts';
 import type { LeftOver } from '../sysfs/left-over.ts';
@@ -280,6 +281,7 @@ export function createDesk(parts: DeskParts): Desk {
       }
       refuseInUse(address);
       refuseHostsOwn(card);
+      refuseVirtual(card, readInventory(host.paths.sys));
       refuseUndoable(address, rung);
       return started(handover.reset(card, rung === null ? null : [rung], requestedBy));
     },

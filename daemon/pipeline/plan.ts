@@ -9,6 +9,7 @@ import { idOf, isBridge, type PciFunction } from '../pci/device.ts';
 import { type Card, companions, type Inventory, mainFunction } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
 import { isRungName, type RungName } from '../pci/rung-name.ts';
+import { refuseVirtual } from '../pci/sriov.ts';
 import { rungsAfterGuest } from '../reset/ladder.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
 import { type HostNeeds, refuseNeeded } from './host-needs.ts';
@@ -72,6 +73,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
     notes.push(...kernelMethods(card, config.cards.get(card.address)).notes);
     const lease = request.leases.find((one) => one.card === card.address);
     refuseForeignLease(lease, request);
+    refuseVirtual(card, inventory);
     refuseSharedGroup(request, card, movingFunctions);
   }
   return {

@@ -14,6 +14,7 @@ import { type Health, isConfigDead } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
+import { virtualObstacle } from '../pci/sriov.ts';
 import { ladderFor } from './ladder.ts';
 import { type LogEvidence, openLogJudge } from './log-evidence.ts';
 import { outcomeKey } from './outcome-key.ts';
@@ -303,6 +304,8 @@ function obstacle(host: Host, card: Card, signal: AbortSignal | undefined): stri
   }
   const child = host.stuck.of(card.address);
   if (child !== undefined) return `child ${child} hangs in the kernel with this card`;
+  const virtual = virtualObstacle(card, readInventory(host.paths.sys));
+  if (virtual !== undefined) return virtual;
   const nodes = vfioNodesOf(
     host.paths,
     card.functions.map((fn) => fn.address),
