@@ -50,7 +50,13 @@ export function vfioNodesOf(
   const groups = functions.flatMap(
     (fn) => readLinkName(`${deviceDirectory(paths.sys, fn)}/iommu_group`) ?? [],
   );
-  return new Set(groups.map((group) => vfioNode(paths.dev, group)));
+  // With iommufd (6.6, libvirt's <iommufd/>) it is the function's own node that is open, and not that of its group.
+  const own = functions.flatMap((fn) =>
+    (readNames(`${deviceDirectory(paths.sys, fn)}/vfio-dev`) ?? []).map(
+      (name) => `${paths.dev}/vfio/devices/${name}`,
+    ),
+  );
+  return new Set([...groups.map((group) => vfioNode(paths.dev, group)), ...own]);
 }
 
 /**

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { waitFor } from '../../../daemon/deadline.ts';
-import { holdersOf, hostNodes, namesOf } from '../../../daemon/host/holders.ts';
+import { holdersOf, hostNodes, namesOf, vfioNodesOf } from '../../../daemon/host/holders.ts';
 import { freshDirectory } from '../fresh-directory.ts';
+import { fn } from '../inventory-of.ts';
 
 const fresh = freshDirectory('holders');
 test('a process that has a node open is found and named', async () => {
@@ -51,4 +52,13 @@ test('DRM nodes and streams of a function count, mixer nodes do not', () => {
     `${dev}/dri/renderD129`,
     `${dev}/snd/pcmC0D3p`,
   ]);
+});
+
+test('the VFIO nodes of a function are its group and, with iommufd, its own', () => {
+  const paths = { sys: join(fresh.path, 'sys'), dev: '/dev' };
+  const device = join(paths.sys, 'bus/pci/devices/0000:01:00.0');
+  mkdirSync(join(device, 'vfio-dev/vfio3'), { recursive: true });
+  symlinkSync('../../../kernel/iommu_groups/7', join(device, 'iommu_group'));
+  const nodes = vfioNodesOf(paths, [fn('0000:01:00.0')]);
+  assert.deepEqual([...nodes], ['/dev/vfio/7', '/dev/vfio/devices/vfio3']);
 });
