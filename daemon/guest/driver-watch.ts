@@ -5,7 +5,7 @@
  *
  * A change counts when the new version was read twice in a row: the second time soon after the first. A version that comes
  * and goes between two reads of the old one is none. Versions of an earlier boot of the host are remembered, not compared: the
- * reboot that a change would have needed has happened.
+ * reboot that a change would have needed has happened. A driver that is removed is remembered too, and told as no change.
  */
 import { atDeadline } from '../deadline.ts';
 import { asRevivedError, RevivedError, sentence } from '../errors.ts';
@@ -245,7 +245,8 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
       }
       one.pending.delete(card);
       const fields = { domain: name, card, version };
-      if (last !== undefined && sameBoot) {
+      // One that was removed is no install: that comes next, or never.
+      if (last !== undefined && sameBoot && version !== '') {
         log.warn({ ...fields, from: last.version }, 'A guest has got another display driver');
         // Before it is written down: told twice is better than never.
         const oldSeenAt = one.agreedAt.get(card) ?? 0;

@@ -128,6 +128,21 @@ test(
   },
 );
 
+test('a driver that is removed is no installation, the next one is', bounded, async (t) => {
+  const { watch, changes, turn, install } = await lab(t);
+  install('1.0');
+  watch.onDomainStarted(windows);
+  await turn();
+  install('');
+  await turn();
+  await turn();
+  assert.deepEqual(changes, []);
+  install('2.0');
+  await turn();
+  await turn();
+  assert.deepEqual(changes, [change('', '2.0', 45)]);
+});
+
 test('over restarts of the daemon and of the host', bounded, async (t) => {
   const first = await lab(t);
   first.install('1.0');
