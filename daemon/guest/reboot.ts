@@ -229,7 +229,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     if (await power.isGoingDown()) {
       throw new RevivedError('refused', 'The host is going down already.');
     }
-    await power.checkReboot();
+    await power.checkReboot(state.until);
     return (await control.list())
       .filter((domain) => isActive(domain.state))
       .map(({ uuid, name, id }) => ({ uuid, name, order: id ?? 0, cards: parts.cardsOf(uuid) }));

@@ -12,8 +12,11 @@ export interface LogindDoor {
 }
 
 export interface Power {
-  /** Rejects with `refused` naming who or what is in the way: inhibitors of others, a host that cannot reboot. */
-  checkReboot(): Promise<void>;
+  /**
+   * Rejects with `refused` naming who or what is in the way: inhibitors of others, a shutdown that somebody has scheduled, a
+   * host that cannot reboot. `announcedMs`: the time that we have announced, if any (ms since the epoch).
+   */
+  checkReboot(announcedMs: number): Promise<void>;
   /** Tells everybody who is logged in, and logind, that the host reboots at that time (ms since the epoch). */
   announce(atMs: number, message: string): Promise<void>;
   /** Takes the announcement of that time back. One that is not ours stays. */
@@ -31,7 +34,7 @@ const maxName = 100;
 /** Power over a host with logind. */
 export function createPower(logind: LogindDoor): Power {
   return {
-    async checkReboot() {
+    async checkReboot(announcedMs) {
       // For root logind would pass over the inhibitors of others until systemd 257, so they are looked at here, before the
       // request (logind-dbus.c verify_shutdown_creds: ACTION_IGNORE_INHIBIT is always granted to uid 0).
       const [list] = await logind.call('ListInhibitors', '', []);
@@ -41,6 +44,14 @@ export function createPower(logind: LogindDoor): Power {
           'refused',
           `The host must not be rebooted now: ${blockers.join(', ')}.`,
           'See "systemd-inhibit --list"; when that has ended: revivectl reboot now',
+        );
+      }
+      const [type, when] = scheduled(await logind.property('ScheduledShutdown'));
+      if (isOfOthers(type, when, announcedMs)) {
+        throw new RevivedError(
+          'refused',
+          `Somebody has scheduled a ${shown(type)} of this host for ${timeText(when)}, which is not to be overtaken.`,
+          'Let it happen, or take it back with "shutdown -c"; then: revivectl reboot now',
         );
       }
       const [can] = await logind.call('CanReboot', '', []);
@@ -91,6 +102,18 @@ function blockersIn(list: unknown): readonly string[] {
   });
   const more = found.length - maxNamed;
   return more > 0 ? [...found.slice(0, maxNamed), `and ${more} more`] : found;
+}
+
+// A dry one does nothing, one of the past neither: what really goes down says so itself (PreparingForShutdown).
+function isOfOthers(type: string, when: bigint, announcedMs: number): boolean {
+  if (type === '' || type.startsWith('dry-') || when === usec(announcedMs)) return false;
+  return when > usec(Date.now());
+}
+
+// USEC_INFINITY is beyond what a date can be.
+function timeText(when: bigint): string {
+  const date = new Date(Number(when / 1000n));
+  return Number.isNaN(date.getTime()) ? 'some time' : date.toISOString();
 }
 
 function usec(ms: number): bigint {
