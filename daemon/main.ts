@@ -194,6 +194,7 @@ async function main(): Promise<void> {
     libvirt,
     pipeline: desk,
     config: () => config,
+    hasRestarted: (uuid) => runs.get(uuid)?.due === 'reboot',
     versions: () => guests.driverVersions(),
   });
   const guests = followGuests({

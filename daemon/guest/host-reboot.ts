@@ -21,6 +21,8 @@ export interface HostRebootParts {
   readonly libvirt: LibvirtClient;
   readonly pipeline: Pipeline;
   readonly config: () => Config;
+  /** The run of the domain ended in a restart that is a stop, or was about to. */
+  readonly hasRestarted: (uuid: string) => boolean;
   readonly versions: () => readonly SeenDriver[];
 }
 
@@ -54,6 +56,7 @@ export async function openHostReboot(parts: HostRebootParts): Promise<HostReboot
       graceMs: config().rebootGraceSeconds * 1000,
       shutdownMs: config().rebootShutdownSeconds * 1000,
     }),
+    hasRestarted: parts.hasRestarted,
     cardsOf: (uuid) => pipeline.domains().find((one) => one.uuid === uuid)?.cards ?? [],
     log,
     onChange,

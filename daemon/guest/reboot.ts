@@ -56,6 +56,8 @@ export interface RebootParts {
   /** Milliseconds: to cancel a reboot, and for a guest to shut down. */
   readonly times: () => { readonly graceMs: number; readonly shutdownMs: number };
   readonly cardsOf: (uuid: string) => readonly CardAddress[];
+  /** True where the run before this moment ended, or was about to, in a restart that is a stop: also heard by a daemon before. */
+  readonly hasRestarted: (uuid: string) => boolean;
   readonly log: Log;
   readonly onChange: () => void;
 }
@@ -156,7 +158,10 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     };
     switch (effect.kind) {
       case 'wake':
-        later(Math.max(0, effect.at - Date.now()), () => void dispatch(tickNow()));
+        later(
+          Math.max(0, effect.at - Date.now()),
+          () => void dispatch({ kind: 'tick', now: Date.now() }),
+        );
         return;
       case 'catch':
         catchGuest(effect.domain).then(
@@ -292,18 +297,20 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
 
   const goOn = async (running: ReadonlySet<string>): Promise<void> => {
     hasBegun = true;
-    const goingDown = await power.isGoingDown().catch(() => false); // no logind: then nobody reboots
+    // Asked only where it matters: what is held is then known before anybody else hears of this snapshot.
+    const goingDown = state.phase === 'rebooting' && (await power.isGoingDown().catch(() => false));
     const now = Date.now();
-    await dispatch({ kind: 'began', boot, now, goingDown, resumed: book.resumed() });
-    await mark();
+    void dispatch({ kind: 'began', boot, now, goingDown, resumed: book.resumed() });
     // What happened while nobody listened.
     for (const { uuid } of state.kept) {
       if (running.has(uuid) && state.phase === 'idle') void dispatch({ kind: 'started', uuid });
     }
     for (const { uuid, name } of state.marked) {
-      const policy = policyOf(name);
-      if (!running.has(uuid)) void dispatch({ kind: 'stopped', uuid, restart: false, policy, now });
+      if (running.has(uuid)) continue;
+      const [restart, policy] = [parts.hasRestarted(uuid), policyOf(name)];
+      void dispatch({ kind: 'stopped', uuid, restart, policy, now });
     }
+    work = work.then(mark);
   };
 
   try {
@@ -379,10 +386,6 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       return dispatch({ kind: 'cancel', by });
     },
   };
-}
-
-function tickNow(): RebootInput {
-  return { kind: 'tick', now: Date.now() };
 }
 
 // While domains of the last reboot are being started, their list is not to be replaced by that of a next one.

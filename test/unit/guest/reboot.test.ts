@@ -21,7 +21,7 @@ const win = { uuid: 'w', name: 'win', id: 4 };
 async function host() {
   const dir = mkdtempSync(join(directory.path, 'run-'));
   const log = createLog('text', 'info', () => {});
-  const world = { runs: true, isPersistent: true };
+  const world = { runs: true, isPersistent: true, hasRestarted: false };
   const asked: string[] = [];
   const ask = (what: string) => async () => {
     asked.push(what);
@@ -54,6 +54,7 @@ async function host() {
       settings: () => ({ afterDriverInstall: 'ask' as InstallPolicy, onRefusal: 'destroy' }),
       times: () => ({ graceMs: 60_000, shutdownMs: 1000 }),
       cardsOf: () => [gpu],
+      hasRestarted: () => world.hasRestarted,
       onChange: () => {},
     });
   const synced = (): LibvirtEvent => {
@@ -63,7 +64,7 @@ async function host() {
   reboot.onEvent(synced());
   await turns(); // it has begun: nothing is written for that any more
   return {
-    ...{ world, asked, reboot },
+    ...{ world, asked, reboot, open, synced },
     stops(reason: string) {
       reboot.onEvent({ kind: 'ending', domain: win, reason });
       world.runs = false;
@@ -102,3 +103,21 @@ test('a transient domain is not pulled: nothing could start it again', bounded, 
   assert.deepEqual([asked, reboot.state().kept], [[], []], 'it runs on');
   await reboot.cancel('uid 0');
 });
+
+test(
+  'a restart that the daemon before has heard of is one: held before anybody else acts',
+  bounded,
+  async () => {
+    for (const hasRestarted of [false, true]) {
+      const { reboot, world, asked, open, synced } = await host();
+      await reboot.arm(win, 'uid 0');
+      Object.assign(world, { runs: false, hasRestarted });
+      const next = await open();
+      next.onEvent(synced());
+      assert.equal(next.holds('w'), hasRestarted);
+      if (hasRestarted) await until(() => asked.includes('announce'));
+      await next.cancel('uid 0');
+      await turns();
+    }
+  },
+);
