@@ -6,6 +6,7 @@
 import type { DomainSettings } from '../config/config.ts';
 import { asRevivedError, sentence } from '../errors.ts';
 import type { Domains } from '../libvirt/domains.ts';
+import { LibvirtError } from '../libvirt/protocol.ts';
 import type { Log } from '../log.ts';
 import type { Card } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
@@ -57,21 +58,30 @@ export function createRebootActions(parts: RebootActionParts): RebootActions {
     const own = (await parts.onReboot(uuid)) ?? 'restart';
     // Somebody wants it to stop, or to stay as it is, after a reboot.
     if (own !== 'restart' && !isAsked) return;
-    if (own !== 'destroy') await libvirt.setRebootAction(uuid, 'destroy');
-    await change(run, true);
+    // Before it is done: a libvirt that does not answer in time, or is gone, may have done it all the same.
+    await keep(run, true);
+    if (own !== 'destroy') {
+      await libvirt.setRebootAction(uuid, 'destroy').catch(async (thrown: unknown) => {
+        if (thrown instanceof LibvirtError) await keep(run, false);
+        throw thrown;
+      });
+    }
+    say(run, 'a stop, a reset of its card and a start');
   };
   const makeWarm = async (run: Run): Promise<void> => {
     const { uuid } = run;
     if ((await parts.onReboot(uuid)) !== 'destroy') await libvirt.setRebootAction(uuid, 'restart');
-    await change(run, false);
+    await keep(run, false);
+    say(run, 'left to the guest');
   };
-  const change = async ({ uuid, id }: Run, cold: boolean): Promise<void> => {
+  const keep = async ({ uuid, id }: Run, cold: boolean): Promise<void> => {
     const run = runs.get(uuid);
     // What libvirt was told ended with the run that it was told of.
     if (run === undefined || run.id !== id || !run.running) return;
     await runs.set({ ...run, cold });
-    const means = cold ? 'a stop, a reset of its card and a start' : 'left to the guest';
-    log.info({ domain: run.name }, `A reboot from inside this guest is ${means}`);
+  };
+  const say = ({ name }: Run, means: string): void => {
+    log.info({ domain: name }, `A reboot from inside this guest is ${means}`);
   };
 
   return {

@@ -146,6 +146,7 @@ export function createDomains(connected: () => Connection, deadlines: Deadlines)
         procedures.setLifecycleAction,
         (w) => domain(w, uuid).u32(onReboot).u32(rebootActions[action]).u32(affectLive),
         nothing,
+        deadlines.blocked,
       ),
     async agentCommand(uuid, command, seconds) {
       if (!Number.isInteger(seconds) || seconds < 1 || seconds > 3600) {

@@ -60,6 +60,8 @@ interface Options {
   readonly onReboot?: string;
   readonly transient?: boolean;
   readonly mayStart?: boolean;
+  /** What libvirt makes of a change of the reboot action. */
+  readonly action?: 'refused' | 'silence';
 }
 
 async function lab(t: TestContext, options: Options = {}) {
@@ -77,6 +79,8 @@ async function lab(t: TestContext, options: Options = {}) {
         ? `${name} ${frame.payload.readUInt32BE(frame.payload.length - 8)}`
         : name,
     );
+    if (name === 'reboot-action' && options.action === 'silence') return undefined;
+    if (name === 'reboot-action' && options.action === 'refused') return fault(frame, 3, 'no');
     if (name === 'create' && refusal !== undefined) return fault(frame, ...refusal);
     return reply(frame, (w) => (name === 'is-persistent' ? w.i32(options.transient ? 0 : 1) : w));
   });
@@ -93,7 +97,7 @@ async function lab(t: TestContext, options: Options = {}) {
   const listeners = new Set<(change: Change) => void>();
   const resets: string[] = [];
   const follower = followGuests({
-    libvirt: createDomains(() => connection, { call: 1000, blocked: 1000, start: 1000 }),
+    libvirt: createDomains(() => connection, { call: 60_000, blocked: 200, start: 1000 }),
     onReboot: async () => options.onReboot ?? null,
     service: {
       onChange(listener) {
@@ -161,7 +165,8 @@ async function running(t: TestContext, options: Options = cold) {
   const it = await lab(t, options);
   await it.lend();
   it.start();
-  await until(() => it.runs.get(uuid)?.cold === true);
+  await until(() => it.lines.join('').includes('is a stop'));
+  assert.equal(it.runs.get(uuid)?.cold, true);
   return it;
 }
 
@@ -232,6 +237,23 @@ test(
       assert.deepEqual(it.calls, calls, JSON.stringify(options));
       assert.equal(it.runs.get(uuid)?.cold, isCold, JSON.stringify(options));
       assert.equal(it.follower.findings().length, options.transient === true ? 1 : 0);
+    }
+  },
+);
+
+test(
+  'libvirt refuses to make it cold: it is not; no answer: it may be, so a reset is a reboot',
+  bounded,
+  async (t) => {
+    for (const action of ['refused', 'silence'] as const) {
+      const it = await lab(t, { ...cold, action });
+      await it.lend();
+      it.start();
+      await until(() => it.follower.findings().length > 0);
+      assert.match(it.follower.findings()[0]?.message ?? '', /is not made a stop/);
+      it.ends('guest-reset');
+      assert.deepEqual(it.resets, action === 'silence' ? [uuid] : []);
+      await it.quiet();
     }
   },
 );
