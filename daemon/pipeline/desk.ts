@@ -20,7 +20,7 @@ import { createDomainBook, type DomainNews, type KnownDomain } from './domains.t
 import { createGuests, type DomainConfig } from './guests.ts';
 import { createHandover, type Started } from './handover.ts';
 import { createHomecoming } from './homecoming.ts';
-import { readHostNeeds, refuseSystemDisk } from './host-needs.ts';
+import { readHostNeeds, refuseDisksInUse } from './host-needs.ts';
 import { createJobBook } from './job.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
@@ -182,7 +182,7 @@ export function createDesk(parts: DeskParts): Desk {
    * domain names functions; there the owner has said which.
    */
   const refuseHostsOwn = (card: Card): void => {
-    refuseSystemDisk(card, readHostNeeds(host.paths));
+    refuseDisksInUse(card, readHostNeeds(host.paths));
     const own = card.functions.filter(
       (fn) =>
         /^(01|02|06)/.test(fn.classCode ?? '') &&

@@ -14,6 +14,8 @@ import { readAttribute, readNames, realPath } from '../sysfs/read.ts';
 export interface HostNeeds {
   /** Functions above the block devices that hold /, /usr, /var and /boot. */
   readonly disks: ReadonlySet<FunctionAddress>;
+  /** Functions above block devices that hold something else that is mounted, or swap. */
+  readonly mounted: ReadonlySet<FunctionAddress>;
   /** One for each keyboard: the function above it; null for one that hangs on none (PS/2, Bluetooth). */
   readonly keyboards: readonly (FunctionAddress | null)[];
 }
@@ -26,8 +28,10 @@ export function readHostNeeds(paths: Pick<Paths, 'sys' | 'proc' | 'dev'>): HostN
   const { sys } = paths;
   const files = createHostFiles('/', { paths, kernelLog: () => undefined });
   const inputs = (readNames(`${sys}/class/input`) ?? []).filter((name) => /^input\d+$/.test(name));
+  const { system, mounted } = readDisksInUse(files);
   return {
-    disks: new Set(readDisksInUse(files).system),
+    disks: new Set(system),
+    mounted: new Set(mounted),
     keyboards: inputs
       .slice(0, maxInputs)
       .map((name) => `${sys}/class/input/${name}`)
@@ -57,14 +61,27 @@ export function refuseNeeded(
   );
 }
 
-/** Throws `refused` where the host runs from a disk below the card. */
-export function refuseSystemDisk(card: Card, { disks }: HostNeeds): void {
+// The host runs from it.
+function refuseSystemDisk(card: Card, { disks }: HostNeeds): void {
   const fn = card.functions.find(({ address }) => disks.has(address));
   if (fn === undefined) return;
   throw new RevivedError(
     'refused',
     `The host runs from a disk on ${fn.address}: without card ${card.address} it would stand still and lose data.`,
     'Pass another controller to the domain, or move that disk to another one.',
+  );
+}
+
+/** Throws `refused` where a disk below the card is in use. A domain may ask for that, and is warned; by hand nobody means it. */
+export function refuseDisksInUse(card: Card, needs: HostNeeds): void {
+  refuseSystemDisk(card, needs);
+  const { mounted } = needs;
+  const fn = card.functions.find(({ address }) => mounted.has(address));
+  if (fn === undefined) return;
+  throw new RevivedError(
+    'refused',
+    `A disk on ${fn.address} is mounted, or swapped to: taking card ${card.address} from the host would lose data.`,
+    'Unmount it first: lsblk shows where it is mounted.',
   );
 }
 

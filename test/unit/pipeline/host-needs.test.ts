@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { readHostNeeds } from '../../../daemon/pipeline/host-needs.ts';
+import { readHostNeeds, refuseDisksInUse } from '../../../daemon/pipeline/host-needs.ts';
+import { inventoryOf } from '../inventory-of.ts';
 
 const controller = '0000:0c:00.3';
 const usb = `sys/devices/pci0000:00/0000:00:08.1/${controller}/usb3/3-1`;
@@ -51,6 +52,26 @@ test('the root file system on a USB disk is on its controller', () => {
   assert.deepEqual([...readHostNeeds(paths).disks], [controller]);
 });
 
+test('by hand a controller with a mounted data disk is refused', () => {
+  put('proc/self/mountinfo', '22 1 8:17 / /srv rw - ext4 /dev/sdb1 rw\n');
+  put('dev/sdb1', '');
+  put(`${usb}/host6/block/sdb/sdb1/dev`, '8:17\n');
+  link('sys/class/block/sdb1', `${usb}/host6/block/sdb/sdb1`);
+  const needs = readHostNeeds(paths);
+  assert.deepEqual([[...needs.disks], [...needs.mounted]], [[], [controller]]);
+  const inventory = inventoryOf([{ at: controller, class: '0c0330' }]);
+  const [usbCard] = inventory.cards.values();
+  assert.ok(usbCard);
+  assert.throws(() => refuseDisksInUse(usbCard, needs), {
+    code: 'refused',
+    message: /A disk on 0000:0c:00\.3 is mounted/,
+  });
+});
+
 test('a host that tells nothing needs nothing', () => {
-  assert.deepEqual(readHostNeeds(paths), { disks: new Set(), keyboards: [] });
+  assert.deepEqual(readHostNeeds(paths), {
+    disks: new Set(),
+    mounted: new Set(),
+    keyboards: [],
+  });
 });

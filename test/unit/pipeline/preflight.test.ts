@@ -35,7 +35,7 @@ function start(text: DomainText, leases: readonly Lease[] = [], xml = xmlOf(text
     inventory: readInventory(sim.kernel.sys),
     leases,
     config: defaultConfig,
-    needs: { disks: new Set(), keyboards: [] },
+    needs: { disks: new Set(), mounted: new Set(), keyboards: [] },
     reviveMs: 1,
   }));
 }

@@ -244,7 +244,7 @@ describe('views', () => {
       inventory,
       leases: [],
       config: defaultConfig,
-      needs: { disks: new Set(), keyboards: [] },
+      needs: { disks: new Set(), mounted: new Set(), keyboards: [] },
       reviveMs: 1,
     });
     const message = { en: 'It draws.', ja: '-' };
