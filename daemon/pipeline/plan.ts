@@ -74,6 +74,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
     const lease = request.leases.find((one) => one.card === card.address);
     refuseForeignLease(lease, request);
     refuseVirtual(card, inventory);
+    refuseHostEnding(card, config.cards.get(card.address));
     refuseSharedGroup(request, card, movingFunctions);
   }
   return {
@@ -330,6 +331,17 @@ export function refuseForeignLease(
     lease.domain === ''
       ? `Give it back first: revivectl return ${lease.card}`
       : `Stop domain ${lease.domain} first.`,
+  );
+}
+
+function refuseHostEnding(card: Card, settings: CardConfig | undefined): void {
+  const { hazards, reason } = quirkOf(card);
+  const hazard = hazards.find((one) => one.endsHost);
+  if (hazard === undefined || settings?.force === true) return;
+  throw new RevivedError(
+    'refused',
+    `Card ${card.address} cannot be handed over, it is ${reason}: ${hazard.reason}.`,
+    `Pass another controller, or say that yours is not like that: force: true for card ${card.address}.`,
   );
 }
 

@@ -7,8 +7,9 @@ import type { Host } from '../host/host.ts';
 import { isModuleLive } from '../host/modules.ts';
 import { sleepObstacle } from '../host/suspend.ts';
 import type { FunctionAddress } from '../pci/address.ts';
-import { deviceDirectory, isBridge } from '../pci/device.ts';
+import { deviceDirectory, idParts, isBridge } from '../pci/device.ts';
 import type { Card, Inventory } from '../pci/inventory.ts';
+import { familyOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { present, readAttribute, readNames } from '../sysfs/read.ts';
 
@@ -19,6 +20,8 @@ export interface PortFacts {
   readonly canCutPower: boolean;
   /** Functions below that are no bridges: what a reset of the secondary bus reaches. */
   readonly below: readonly FunctionAddress[];
+  /** Why its secondary bus must never be reset: what its own family says. */
+  readonly never?: string;
 }
 
 export interface ResetFacts {
@@ -89,6 +92,7 @@ export function readResetFacts(
       })),
     ports: card.ports.map((address) => ({
       address,
+      ...forbiddenBelow(sys, address),
       canResetSubordinate: present(`${deviceDirectory(sys, address)}/reset_subordinate`),
       // drivers/acpi/device_sysfs.c, acpi_device_expose_power_resources: the directory is there for a _PR3 with resources.
       canCutPower: present(`${deviceDirectory(sys, address)}/firmware_node/power_resources_D3hot`),
@@ -102,6 +106,12 @@ export function readResetFacts(
     configDead,
     gone: !card.functions.some((fn) => inventory.functions.has(fn.address)),
   };
+}
+
+function forbiddenBelow(sys: string, port: FunctionAddress): Pick<PortFacts, 'never'> {
+  const family = familyOf({ ...idParts(sys, port), classCode: undefined });
+  const never = family?.never.get('subordinate');
+  return never === undefined ? {} : { never };
 }
 
 /** Functions of `reached` that are not the card's own. */

@@ -14,10 +14,12 @@ export const bus = methodRung({
   unless: refusedBySiblings,
 });
 
-/** Why pci_parent_bus_reset would refuse; undefined when it would not. */
+/** Why pci_parent_bus_reset would refuse, or must not be asked for; undefined when it may. */
 export function refusedBySiblings(facts: ResetFacts): string | undefined {
   const others = facts.ports[0]?.below.filter((address) => address !== facts.functions[0]?.address);
   if (facts.ports.length === 0) return 'it sits on a root bus, which cannot be reset';
+  const port = facts.ports[0];
+  if (port?.never !== undefined) return `${port.address}: ${port.never}`;
   if (others === undefined || others.length === 0) return undefined;
   return `the kernel lists it, but refuses it while ${others.join(', ')} shares the bus`;
 }

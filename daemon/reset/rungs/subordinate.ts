@@ -49,6 +49,8 @@ function portFor(facts: ResetFacts): PortFacts | { readonly reason: string } {
   if (nearest === undefined) return { reason: 'it sits on a root bus: there is no port above it' };
   const others = foreign(facts, nearest.below);
   if (others.length > 0) return { reason: `it would reset ${others.join(', ')} as well` };
+  const harmed = facts.ports.find((one) => one.never !== undefined);
+  if (harmed?.never !== undefined) return { reason: `${harmed.address}: ${harmed.never}` };
   const port = facts.ports.findLast(
     (one) => one.canResetSubordinate && foreign(facts, one.below).length === 0,
   );

@@ -18,7 +18,7 @@ function request(change: Partial<PrepareRequest> = {}): PrepareRequest {
     inventory: inventoryOf(desktop),
     leases: [],
     config: defaultConfig,
-    needs: { disks: new Set(), keyboards: [null] },
+    needs: { disks: new Set(), mounted: new Set(), keyboards: [null] },
     reviveMs: 1000,
     ...change,
   };
@@ -152,13 +152,13 @@ const refusals: readonly (readonly [string, Partial<PrepareRequest>, string, Reg
   ],
   [
     'a card that the host runs from',
-    { needs: { disks: new Set([fn('0000:0b:00.1')]), keyboards: [] } },
+    { needs: { disks: new Set([fn('0000:0b:00.1')]), mounted: new Set(), keyboards: [] } },
     'refused',
     /host runs from a disk on 0000:0b:00\.1/,
   ],
   [
     'the only keyboard of the host',
-    { needs: { disks: new Set(), keyboards: [fn('0000:0b:00.0')] } },
+    { needs: { disks: new Set(), mounted: new Set(), keyboards: [fn('0000:0b:00.0')] } },
     'refused',
     /only keyboard of this host hangs on 0000:0b:00\.0/,
   ],
@@ -175,7 +175,7 @@ test('a keyboard among others may go, and the only one where the owner says so',
   const gpu = fn('0000:0b:00.0');
   const plan = (keyboards: readonly (typeof gpu | null)[], lendKeyboard: boolean) => {
     const cards = new Map([[card('0000:0b:00'), { lendKeyboard }]]);
-    const needs = { disks: new Set<typeof gpu>(), keyboards };
+    const needs = { disks: new Set<typeof gpu>(), mounted: new Set<typeof gpu>(), keyboards };
     return planPrepare(request({ needs, config: { ...defaultConfig, cards } })).cards.length;
   };
   assert.equal(plan([gpu, null], false), 1);
@@ -202,6 +202,19 @@ test('virtual functions are left to libvirt', () => {
   const plan = planPrepare(request({ requested: [fn('0000:05:10.0')] }));
   assert.deepEqual(plan.cards, []);
   assert.match(plan.notes.join(), /virtual function/);
+});
+
+test('a controller that takes the host down with it is handed over only by force', () => {
+  const at = '0000:0c:00.0';
+  const inventory = inventoryOf([{ at, id: '1022:15b8', class: '0c0330', group: '9' }]);
+  const requested = [fn(at)];
+  assert.throws(() => planPrepare(request({ inventory, requested })), {
+    code: 'refused',
+    message: /Card 0000:0c:00 .*restarts the whole host/,
+  });
+  const cards = new Map([[card('0000:0c:00'), { force: true }]]);
+  const config = { ...defaultConfig, cards };
+  assert.equal(planPrepare(request({ inventory, requested, config })).cards.length, 1);
 });
 
 test('a configured reset method is chosen before vfio-pci binds, on the first function', () => {

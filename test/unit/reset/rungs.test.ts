@@ -1,5 +1,6 @@
 /** What each rung writes, in which order, and what it makes of the kernel's answers. */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import type { RungName } from '../../../daemon/pci/rung-name.ts';
@@ -65,6 +66,21 @@ describe('rungs', () => {
       ]);
       assert.deepEqual(slot, { directory: sim.bus('slots/1'), power: '1' });
       assert.equal(gone, false);
+    });
+
+    test('a port below which no bus may be reset forbids that to the card', () => {
+      detach(flr);
+      const forbidden = () =>
+        (['bus', 'subordinate'] as const).map((name) => {
+          const found = rungs[name].assess(facts(card(flr)));
+          return found.available ? '' : found.reason;
+        });
+      assert.deepEqual(forbidden(), ['', '']);
+      const directory = sim.at('0000:00:07.0', '');
+      for (const [name, value] of Object.entries({ vendor: '0x10de', device: '0x22ce' })) {
+        writeFileSync(`${directory}${name}`, `${value}\n`);
+      }
+      for (const reason of forbidden()) assert.match(reason, /^0000:00:07\.0: what is below it/);
     });
 
     test('a card that is gone has no functions, and its slot all the same', () => {
