@@ -40,6 +40,8 @@ export interface SleepParts {
   readonly running: (card: CardAddress) => readonly string[] | undefined;
   /** never: not at all. alone: when no domain runs. always: their owners agree. */
   readonly allowed: () => 'never' | 'alone' | 'always';
+  /** How often the alarm is put off while the host still runs, and how long news of its sleep are waited for. */
+  readonly times?: { readonly pushMs: number; readonly wholeMs: number };
 }
 
 /**
@@ -47,8 +49,10 @@ export interface SleepParts {
  * 5 s before (logind.conf, InhibitDelayMaxSec=), and freezing all others may take as long again.
  */
 const alarmSeconds = 20;
-/** From the request to the news that it is over; the clock of this stands still while the host sleeps. */
-const wholeMs = 60_000;
+/** It is put off by that much each time that this has passed before the host sleeps (wakealarm_store of drivers/rtc/sysfs.c). */
+const pushSeconds = 5;
+/** From the request to the news that it is over: the clock of this stands still while the host sleeps. */
+const usualTimes = { pushMs: pushSeconds * 1000, wholeMs: 60_000 };
 
 /** Why this host cannot sleep and wake by itself; undefined when it can. Reads what never blocks. */
 export function sleepObstacle(sys: string): string | undefined {
@@ -92,16 +96,30 @@ export function createSleep(parts: SleepParts): Sleep {
       const stats = () => readAttribute(`${sys}/power/suspend_stats/success`);
       const before = stats();
       if (chosen !== 'deep') await set(kinds, 'deep');
+      const { pushMs, wholeMs } = parts.times ?? usualTimes;
+      let maySleepYet = false;
       try {
         await set(alarmOf(sys), `+${alarmSeconds}`);
         const was = awake;
         await logind.suspend();
-        const over = await waitFor(() => (awake > was ? true : undefined), wholeMs, 50);
-        if (over !== true) throw notAsleep(`nothing was heard of it for ${wholeMs / 1000} s`);
+        maySleepYet = true;
+        // How long programs hold it up is theirs to say (InhibitDelayMaxSec=): as long as we still run, it must not ring.
+        let next = performance.now() + pushMs;
+        const isOver = async (): Promise<true | undefined> => {
+          if (awake > was) return true;
+          if (performance.now() < next) return undefined;
+          next = performance.now() + pushMs;
+          // One that has rung cannot be put off (EINVAL): the host is awake again.
+          await set(alarmOf(sys), `+=${pushSeconds}`).catch(() => undefined);
+          return undefined;
+        };
+        const over = await waitFor(isOver, wholeMs, 50);
+        maySleepYet = over !== true;
+        if (maySleepYet) throw notAsleep(`nothing was heard of it for ${wholeMs / 1000} s`);
         if (before !== undefined && stats() === before) throw notAsleep(failedDevice(sys));
       } finally {
-        // Where it was not needed it must not ring later; 0 takes it back.
-        await set(alarmOf(sys), '0').catch(() => undefined);
+        // Where it was not needed it must not ring later; 0 takes it back. A host that sleeps later after all needs it.
+        if (!maySleepYet) await set(alarmOf(sys), '0').catch(() => undefined);
         if (chosen !== undefined && chosen !== 'deep') {
           await set(kinds, chosen).catch(() => undefined);
         }

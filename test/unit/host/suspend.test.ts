@@ -70,6 +70,25 @@ test('the alarm is set before the host sleeps, and taken back when it is awake',
   assert.deepEqual(written, [`${alarm} = +20`, `${alarm} = 0`]);
 });
 
+test('the alarm is put off while programs hold the sleep up', async () => {
+  const times = { pushMs: 1, wholeMs: 5_000 };
+  const logind = logindThat(true);
+  const slow = {
+    ...logind,
+    suspend: async () => void setTimeout(() => void logind.suspend(), 120),
+  };
+  await sleepOf({ logind: slow, times }).sleep();
+  assert.deepEqual(written.slice(0, 2), [`${alarm} = +20`, `${alarm} = +=5`]);
+  assert.equal(written.at(-1), `${alarm} = 0`);
+});
+
+test('a host that has not slept in time may do so later, and is woken then', async () => {
+  const logind = { ...logindThat(true), suspend: async () => {} };
+  const times = { pushMs: 1000, wholeMs: 1 };
+  await assert.rejects(sleepOf({ logind, times }).sleep(), /nothing was heard of it/);
+  assert.deepEqual(written, [`${alarm} = +20`]);
+});
+
 test('deep is chosen where it is not, and the old choice comes back', async () => {
   put('power/mem_sleep', '[s2idle] deep\n');
   await sleepOf().sleep();
