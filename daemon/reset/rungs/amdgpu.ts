@@ -125,8 +125,28 @@ async function trigger(
   }
   if (onLoad === true) return undefined; // binding it was the reset
   return method === 'baco'
-    ? bacoCycle(directory, host)
+    ? bacoAlone(facts, directory, host)
     : { state: 'error', said: 'debugfs is not there, and amdgpu has no other way to be asked' };
+}
+
+// The other functions of the card are its consumers (facts/kernel.md 1): kept awake, they keep it from falling asleep.
+async function bacoAlone(
+  facts: ResetFacts,
+  directory: string,
+  host: Host,
+): Promise<RungAnswer | undefined> {
+  const main = mainOf(facts);
+  const others = facts.functions.filter(({ address }) => address !== main);
+  const set = async (value: 'auto' | 'on') => {
+    for (const { address } of others) {
+      const file = `${deviceDirectory(host.paths.sys, address)}/power/control`;
+      const result = await host.io.write(file, value, host.deadlines.bind);
+      if (result.state === 'stuck') return asAnswer(result, `power/control of ${address}`);
+    }
+    return undefined;
+  };
+  const slept = (await set('auto')) ?? (await bacoCycle(directory, host));
+  return slept?.state === 'stuck' ? slept : ((await set('on')) ?? slept);
 }
 
 // A discrete card that runtime PM lets sleep goes through BACO: the chip is off, the bus is alive.

@@ -1,5 +1,6 @@
 /** Rungs that need more of the host than the card: its driver, its platform's power, its sleep. */
 import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { RevivedError } from '../../../daemon/errors.ts';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
@@ -67,6 +68,34 @@ describe('rungs of the host', () => {
       assert.deepEqual(sim.kernel.resets, [{ method: 'amdgpu', address: main }]);
       assert.deepEqual(left(), [null, 'vfio-pci', 'on']);
       assert.equal(writes[0], `${main}/driver_override = amdgpu\n`);
+    });
+
+    test('without debugfs the whole card falls asleep, its other functions as well, and is kept awake again', async () => {
+      const known = card(navi);
+      const [gpu, ...rest] = known.functions;
+      assert.ok(gpu);
+      const vega = { ...known, functions: [{ ...gpu, device: '687f' }, ...rest] };
+      const writes: string[] = [];
+      const { io } = sim.host;
+      const write: typeof io.write = async (path, value, ms) => {
+        writes.push(`${path.replace(/^.*\/devices\//, '')} = ${value}`);
+        const result = await io.write(path, value, ms);
+        if (path === sim.at(main, 'power/control') && value === 'auto') {
+          writeFileSync(sim.at(main, 'power/runtime_status'), 'suspended\n');
+        }
+        if (path.endsWith('drivers_probe'))
+          rmSync(`${sim.kernel.sys}/kernel/debug`, { recursive: true });
+        return result;
+      };
+      await rungs.amdgpu.run(facts(vega), { ...sim.host, io: { ...io, write } });
+      const power = writes.filter((one) => one.includes('/power/control = '));
+      const others = [1, 2, 3].map((fn) => `${navi}.${fn}/power/control`);
+      assert.deepEqual(power, [
+        ...others.map((one) => `${one} = auto`),
+        `${main}/power/control = auto`,
+        `${main}/power/control = on`,
+        ...others.map((one) => `${one} = on`),
+      ]);
     });
 
     test('is believed where it says that it failed', async () => {
