@@ -10,7 +10,8 @@ export type GuestOs = 'windows' | 'maybe-windows' | 'macos' | 'other' | 'unknown
 /** The guest's system. macOS guests are often declared as something else: what QEMU is told counts first. */
 export function guestOs(domain: DomainFacts): GuestOs {
   const args = domain.qemuArgs.join(' ');
-  if (/isa-applesmc|vmware-cpuid-freq|\bosk=|Penryn/.test(args)) return 'macos';
+  if (/isa-applesmc|\+vmware-cpuid-freq|\bvmware-cpuid-freq=on|\bosk=|Penryn/.test(args))
+    return 'macos';
   const id = domain.osInfo ?? '';
   if (/microsoft\.com/.test(id)) return 'windows';
   if (/apple\.com/.test(id)) return 'macos';

@@ -149,7 +149,7 @@ export const gpuPatterns: readonly Pattern[] = [
   {
     id: 'gpu-driver-refuses',
     hints: ['failed with error -'],
-    line: /\b(?:amdgpu|radeon|nouveau|i915|xe)\b.*(?:probe of \S+|probe with driver \w+) failed with error -\d+/,
+    line: /(?!.*\bnouveau\b.*error -(?:12|19)\b)\b(?:amdgpu|radeon|nouveau|i915|xe)\b.*(?:probe of \S+|probe with driver \w+) failed with error -\d+/,
     shows: ['reset-failed'],
   },
 ];

@@ -82,7 +82,7 @@ export const vfioPatterns: readonly Pattern[] = [
   {
     id: 'container-refused',
     hints: ['container for group', 'iommu for container'],
-    line: /failed to (?:setup container for group|set iommu for container)/i,
+    line: /failed to (?:setup container for group|set iommu for container)(?!.*(?:= -12\b|Cannot allocate memory))/i,
     shows: ['group-not-viable'],
   },
   {

@@ -3,7 +3,7 @@ import type { Judgement, Rule } from '../finding.ts';
 import { quoted } from '../label.ts';
 
 const denial =
-  /apparmor="DENIED".*?profile="((?:libvirt-|virt-aa-helper|libvirtd|virtqemud|\/usr\/s?bin\/libvirtd|\/usr\/lib\/libvirt\/)[^"]*)".*?name="([^"]+)"/;
+  /apparmor="DENIED".*?profile="((?:libvirt-|virt-aa-helper|libvirtd|virtqemud|\/usr\/s?bin\/libvirtd|\/usr\/lib\/libvirt\/)[^"]*)".*?\sname="([^"]+)"/;
 
 export const apparmor: Rule = {
   id: 'apparmor',

@@ -1,7 +1,7 @@
 /** The USB controller of the chipset: keyboard, mouse, Bluetooth and often the boot stick of the host. */
 
-import type { FunctionAddress } from '../../pci/address.ts';
-import { isUsbController } from '../../pci/device.ts';
+import { cardOf, type FunctionAddress } from '../../pci/address.ts';
+import { idOf, isUsbController, type PciFunction } from '../../pci/device.ts';
 import type { Judgement, Rule } from '../finding.ts';
 import type { HostFacts, Passed } from '../host-facts.ts';
 import { quoted } from '../label.ts';
@@ -42,12 +42,21 @@ function isChipsetUsb(facts: HostFacts, { hostdev, fn }: Passed): boolean {
   if (!isUsbController(fn)) return false;
   // Device 13 is the one of the processor's Thunderbolt ports.
   if (/^0+:00:/.test(address)) return !/^0+:00:0d\./.test(address);
-  return fn.vendor === '1022' && /^43/.test(fn.device ?? '');
+  return (fn.vendor === '1022' && /^43/.test(fn.device ?? '')) || isX570(facts, fn);
+}
+
+// X570 has the ids of the processor's own controller, twice in one slot.
+function isX570(facts: HostFacts, fn: PciFunction): boolean {
+  const slot = facts.inventory.cards.get(cardOf(fn.address))?.functions ?? [];
+  return idOf(fn) === '1022:149c' && slot.filter((one) => idOf(one) === '1022:149c').length > 1;
 }
 
 function keepsAnother(facts: HostFacts, { domain }: Passed): boolean {
   const lent = new Set<string>(domain.hostdevs.map(({ address }) => address));
   return Array.from(facts.inventory.functions.values()).some(
-    (fn) => isUsbController(fn) && /^0+:00:(?!0d\.)/.test(fn.address) && !lent.has(fn.address),
+    (fn) =>
+      isUsbController(fn) &&
+      (/^0+:00:(?!0d\.)/.test(fn.address) || idOf(fn) === '1022:149c') &&
+      !lent.has(fn.address),
   );
 }

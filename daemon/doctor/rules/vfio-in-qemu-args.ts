@@ -30,5 +30,7 @@ export const vfioInQemuArgs: Rule = {
 
 /** The -device vfio-pci arguments of a domain. */
 export function vfioArgs(domain: DomainFacts): readonly string[] {
-  return domain.qemuArgs.filter((one) => /^(?:vfio-pci(?:-nohotplug)?|\{.*"vfio-pci")/.test(one));
+  return domain.qemuArgs.filter((one) =>
+    /^(?:vfio-pci(?:-nohotplug)?(?=,|$)|\{.*"vfio-pci")/.test(one),
+  );
 }

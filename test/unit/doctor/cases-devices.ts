@@ -2,6 +2,8 @@
 import { fn } from '../inventory-of.ts';
 import { both, type Case, gpu, nvidia, passes, polaris, ports, sriov, usb } from './rule-case.ts';
 
+const x570 = ['0000:02:00.1', '0000:02:00.3'].map((at) => usb(at, '1022:149c'));
+
 export const devicesCases = {
   'chipset-usb-passed': {
     red: [
@@ -16,6 +18,8 @@ export const devicesCases = {
         'warning',
         '0000:02:00.0',
       ],
+      // X570: the ids of the processor's controller, twice in one slot.
+      [{ functions: x570, domains: passes('02:00.3') }, 'note', '0000:02:00.3'],
       // The host keeps the ports of the other one.
       [
         {

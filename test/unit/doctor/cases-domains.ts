@@ -18,6 +18,11 @@ export const domainsCases = {
     red: [
       [{ functions: polaris, domains: windows() }, 'warning', 'domain:vm'],
       [{ functions: nvidia, domains: windows() }, 'warning', 'domain:vm'],
+      [
+        { functions: polaris, domains: windows({ args: ['-cpu', 'host,-vmware-cpuid-freq'] }) },
+        'warning',
+        'domain:vm',
+      ],
       [{ functions: gpu('10de:2482'), domains: windows() }, 'note', 'domain:vm'],
       [{ domains: windows() }, 'note', 'domain:vm', /If it passes/],
       [{ domains: windows({ hostdevs: ['0b:00.0'] }) }, 'note', 'domain:vm', /If it passes/],
@@ -50,6 +55,7 @@ export const domainsCases = {
       { functions: polaris, domains: windows({ args: ['-cpu', 'host,hv_vendor_id=x'] }) },
       { functions: polaris, domains: windows({ os: 'http://debian.org/debian/12' }) },
       { functions: polaris, domains: windows({ args: ['-device', 'isa-applesmc,osk=x'] }) },
+      { functions: polaris, domains: windows({ args: ['-cpu', 'host,+vmware-cpuid-freq'] }) },
       {
         functions: [usb('0000:0b:00.0', '1b21:2142')],
         domains: windows({ hostdevs: ['0b:00.0'] }),
@@ -161,7 +167,10 @@ export const domainsCases = {
   },
   'vfio-in-qemu-args': {
     red: [[{ domains: [{ args: ['-device', 'vfio-pci,host=0b:00.0'] }] }, 'warning', 'domain:vm']],
-    green: [{ domains: [{ args: ['-device', 'ivshmem-plain,memdev=looking-glass'] }] }],
+    green: [
+      { domains: [{ args: ['-device', 'ivshmem-plain,memdev=looking-glass'] }] },
+      { domains: [{ args: ['-global', 'vfio-pci.x-igd-opregion=on'] }] },
+    ],
   },
   'cpu-override': {
     red: [

@@ -57,7 +57,12 @@ export const hostCases = {
         /v\.rom/,
       ],
     ],
-    green: [{ log: [denied('snap.firefox.firefox')] }, {}],
+    green: [
+      { log: [denied('snap.firefox.firefox')] },
+      // A capability, no file.
+      { log: [denied('libvirtd').replace(' name=', ' capname=')] },
+      {},
+    ],
   },
   memlock: {
     red: [
