@@ -81,8 +81,12 @@ export function readHostFacts(files: HostFiles): HostFacts {
  */
 export function readStartFacts(files: HostFiles, inventory: Inventory, xml: string): HostFacts {
   const domains = [readDomainFacts(xml, false)];
-  const nothing = { hooks: undefined, log: [], unread: [], badDomains: [] };
-  return { ...readFacts(files, inventory, domains, [], undefined), ...nothing };
+  const nothing = { log: [], unread: [], badDomains: [] };
+  return {
+    ...readFacts(files, inventory, domains, [], undefined),
+    hooks: readHookFacts(files),
+    ...nothing,
+  };
 }
 
 /** `displays`: of those the attributes are read whether a domain passes them or not. */

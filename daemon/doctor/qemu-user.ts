@@ -30,20 +30,44 @@ export function readQemuUser(files: HostFiles): QemuUser | undefined {
   if (conf === undefined) return undefined;
   const user = settingOf(conf, 'user');
   const group = settingOf(conf, 'group');
-  const users = tableOf(files.text('/etc/passwd', maxBytes));
-  const groups = tableOf(files.text('/etc/group', maxBytes));
+  const users = tableOf(accounts(files, 'passwd'));
+  const groups = tableOf(accounts(files, 'group'));
+  const closed = (name: string) => isClosed(files, name);
   const found = user === null ? usualUsers.find((name) => users?.has(name)) : user;
   const uid = found === undefined ? undefined : idOf(found, users);
   const primary = group === null ? Number(users?.get(found ?? '')?.[3]) : idOf(group, groups);
   const unknownNames = [
-    ...(user !== null && users !== undefined && uid === undefined ? [user] : []),
-    ...(group !== null && groups !== undefined && primary === undefined ? [group] : []),
+    ...(user !== null && users !== undefined && uid === undefined && closed('passwd')
+      ? [user]
+      : []),
+    ...(group !== null && groups !== undefined && primary === undefined && closed('group')
+      ? [group]
+      : []),
   ];
   const ids =
     uid === undefined || primary === undefined || Number.isNaN(primary)
       ? null
       : { uid, gids: new Set([primary, ...extraGroups(found ?? '', groups)]) };
   return { user, group, unknownNames, ids };
+}
+
+// Image based systems (Silverblue, Bazzite, CoreOS) keep the accounts of packages in /usr/lib (nss-altfiles).
+function accounts(files: HostFiles, name: string): string | undefined {
+  const own = files.text(`/etc/${name}`, maxBytes);
+  const image = files.text(`/usr/lib/${name}`, maxBytes);
+  return own === undefined ? undefined : `${own}\n${image ?? ''}`;
+}
+
+// Where other sources (sss, ldap, winbind) know names too, one that is in no file is unknown to us only.
+function isClosed(files: HostFiles, name: string): boolean {
+  const sources = new RegExp(`^[ \\t]*${name}:(.*)$`, 'm').exec(
+    files.text('/etc/nsswitch.conf', 65_536) ?? '',
+  )?.[1];
+  return (sources ?? 'files')
+    .replaceAll(/\[[^\]]*\]/g, ' ')
+    .trim()
+    .split(/\s+/)
+    .every((one) => /^(?:files|compat|altfiles|systemd)$/.test(one));
 }
 
 /** What `path` is to QEMU. Owners and modes of a captured tree prove nothing, so only the live host can tell. */

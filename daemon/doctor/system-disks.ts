@@ -49,7 +49,7 @@ export function readDisksInUse(files: HostFiles): DisksInUse {
 // proc(5), mountinfo: field 3 is the device's number, field 5 the place; behind " - " come the type and the source.
 function mountsOf(files: HostFiles): readonly Mount[] {
   const found = new Map<string, Mount>();
-  for (const line of (files.text('/proc/self/mountinfo', 4 * 1024 * 1024) ?? '').split('\n')) {
+  for (const line of mountinfo(files).split('\n')) {
     const [left = '', right = ''] = line.split(' - ');
     const [, , number = '', , place = ''] = left.split(' ');
     const [type = '', source = ''] = right.split(' ');
@@ -60,6 +60,14 @@ function mountsOf(files: HostFiles): readonly Mount[] {
     }
   }
   return [...found.values()];
+}
+
+// The host's, not ours: ProtectHome= takes /home and all that is mounted below it out of the daemon's namespace.
+function mountinfo(files: HostFiles): string {
+  const most = 4 * 1024 * 1024;
+  const host =
+    files.stat('/proc/1/ns/mnt') === undefined ? undefined : files.text('/proc/1/mountinfo', most);
+  return host ?? files.text('/proc/self/mountinfo', most) ?? '';
 }
 
 function swapsOf(files: HostFiles): readonly Mount[] {

@@ -91,7 +91,7 @@ export function bundleContents(files: HostFiles, hostName: string | undefined): 
     putText(`${libvirt}/qemu/${masker.text(name)}`, text);
   }
   for (const name of (files.names(`${libvirt}/qemu/autostart`) ?? []).slice(0, maxDomains)) {
-    putText(`${libvirt}/qemu/autostart/${name}`, '');
+    putText(`${libvirt}/qemu/autostart/${masker.text(name)}`, '');
   }
   putText(`${libvirt}/qemu.conf`, settingsOnly(conf));
   const asked = new Set([...confNames, ...systemUsers]);

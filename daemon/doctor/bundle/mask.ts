@@ -45,7 +45,11 @@ export function createMasker({ users, host, words }: MaskOptions): Masker {
   const names = users.filter((name) => name.length > 2 && !words.has(name));
   const userForm = wordForm(names);
   const hostForm =
-    host === undefined || words.has(host) || host.length < 3 ? null : wordForm([host]);
+    host === undefined
+      ? null
+      : wordForm(
+          [host, host.split('.')[0] ?? ''].filter((one) => one.length > 2 && !words.has(one)),
+        );
   return {
     text(raw) {
       let text = raw

@@ -266,6 +266,15 @@ test('the live host: what QEMU may read, and whether the hook is called', () => 
   const live = () => readHostFacts(liveFiles(root));
   chmodSync(root, 0o755);
   assert.deepEqual(live().qemu?.unknownNames, ['nobody-knows']);
+  // Images keep the accounts of packages elsewhere, and a directory service knows names that no file has.
+  put(root, 'usr/lib/group', 'nobody-knows:x:77:\n');
+  assert.deepEqual(live().qemu?.unknownNames, []);
+  assert.ok(live().qemu?.ids?.gids.has(77));
+  rmSync(join(root, 'usr/lib/group'));
+  put(root, 'etc/nsswitch.conf', 'group: files [NOTFOUND=continue] sss\n');
+  assert.deepEqual(live().qemu?.unknownNames, []);
+  put(root, 'etc/nsswitch.conf', 'group: files [SUCCESS=merge] systemd\n');
+  assert.deepEqual(live().qemu?.unknownNames, ['nobody-knows']);
   put(root, 'etc/libvirt/qemu.conf', 'user = "libvirt-qemu"\ngroup = "kvm"\n');
   assert.deepEqual(live().qemu?.ids, { uid: 64055, gids: new Set([994, 60001]) });
   assert.deepEqual(live().files.get('/fw/private/code.fd'), { exists: true, readable: true });

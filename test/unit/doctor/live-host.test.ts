@@ -50,13 +50,14 @@ function fill(root: string): void {
   put(root, 'home/alice/code.fd', '', 0o600);
   put(
     root,
-    'etc/libvirt/qemu/a.xml',
+    'etc/libvirt/qemu/alice.xml',
     xmlOf({
       name: 'alice-win',
       firmware: "<loader type='pflash'>/home/alice/code.fd</loader>",
       hostdevs: ['05:00.0 rom=/nowhere/alice.rom'],
     }),
   );
+  put(root, 'etc/libvirt/qemu/autostart/alice.xml', '');
   put(root, 'etc/passwd', 'alice:x:1000:1000::/home/alice:/bin/sh\nlibvirt-qemu:x:64055:64055::\n');
   put(root, 'etc/libvirt/qemu.conf', 'user = "libvirt-qemu"\ngroup = "kvm"\n');
   put(root, 'etc/group', 'kvm:x:994:\n');
@@ -86,7 +87,8 @@ test('a bundle of a live host gives the findings of the host, without names', ()
     ]) {
       assert.ok(before.includes(told), told);
     }
-    const { entries } = bundleContents(files, 'tower');
+    const { entries } = bundleContents(files, 'tower.lan');
+    assert.doesNotMatch(entries.map(({ path }) => path).join(' '), /alice/);
     const archive = join(folder, 'b.tar');
     writeFileSync(archive, tarOf(entries));
     const unpacked = join(folder, 'unpacked');

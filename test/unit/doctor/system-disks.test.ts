@@ -85,6 +85,15 @@ test('/dev/root is known by its number', () => {
   assert.deepEqual(disks().system, ['0000:00:02.0']);
 });
 
+test("the mounts of the host count, not those that are left in the daemon's namespace", () => {
+  block('sda1', 'pci0000:00/0000:00:17.0/ata1/host0/block/sda');
+  block('sdb1', 'pci0000:00/0000:03:00.0/ata1/host0/block/sdb');
+  mounts(['/', 'ext4', '/dev/sda1']);
+  put('proc/1/ns/mnt', '');
+  put('proc/1/mountinfo', '22 1 0:9 / /home rw - ext4 /dev/sdb1 rw\n');
+  assert.deepEqual(disks().mounted, ['0000:03:00.0']);
+});
+
 test('a disk behind VMD goes with the VMD, one with several ways with all of them', () => {
   block('nvme0n1', 'pci0000:00/0000:00:0e.0/pci10000:e0/10000:e0:06.0/10000:e1:00.0/nvme/nvme0');
   block('nvme1n1', 'virtual/nvme-subsystem/nvme-subsys1');
