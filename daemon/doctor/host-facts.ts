@@ -9,6 +9,7 @@ import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts'
 import { type DomainFacts, type HostdevFacts, readDomainFacts } from './domain-facts.ts';
 import { type HookFacts, readHookFacts } from './hook-facts.ts';
 import { type LiveFacts, readCapturedLive } from './live-facts.ts';
+import { answeringPaths } from './mounts.ts';
 import { type FileFacts, fileFacts, type QemuUser, readQemuUser } from './qemu-user.ts';
 import { type DisksInUse, readDisksInUse } from './system-disks.ts';
 
@@ -77,25 +78,26 @@ export function readHostFacts(files: HostFiles): HostFacts {
 
 /**
  * Of a live host what matters for the start of one domain: its XML as the hook got it, its functions, an inventory that was
- * just read. Neither hook nor log, nor what could not be read. Throws `invalid-argument` where the XML is no domain.
+ * just read. Neither log, nor what could not be read, nor files that the daemon does not see or that could make it wait. Throws `invalid-argument` where the XML is no domain.
  */
 export function readStartFacts(files: HostFiles, inventory: Inventory, xml: string): HostFacts {
   const domains = [readDomainFacts(xml, false)];
   const nothing = { log: [], unread: [], badDomains: [] };
   return {
-    ...readFacts(files, inventory, domains, [], undefined),
+    ...readFacts(files, inventory, domains, [], undefined, answeringPaths(files)),
     hooks: readHookFacts(files),
     ...nothing,
   };
 }
 
-/** `displays`: of those the attributes are read whether a domain passes them or not. */
+/** `displays`: of those the attributes are read whether a domain passes them or not. `isAsked`: which files are looked at. */
 function readFacts(
   files: HostFiles,
   inventory: Inventory,
   domains: readonly DomainFacts[],
   displays: readonly PciFunction[],
   captured: LiveFacts | undefined,
+  isAsked: (path: string) => boolean = () => true,
 ): Omit<HostFacts, 'hooks' | 'log' | 'unread' | 'badDomains'> {
   const sys = files.path('/sys');
   const passed = domains.flatMap((domain) =>
@@ -128,7 +130,7 @@ function readFacts(
     domains,
     passed,
     qemu,
-    files: captured?.files ?? filesOf(files, qemu, domains),
+    files: captured?.files ?? filesOf(files, qemu, domains, isAsked),
   };
 }
 
@@ -171,13 +173,14 @@ function filesOf(
   files: HostFiles,
   qemu: QemuUser | undefined,
   domains: readonly DomainFacts[],
+  isAsked: (path: string) => boolean,
 ): HostFacts['files'] {
   const paths = domains.flatMap((domain) => [
     domain.loader,
     ...domain.hostdevs.map(({ rom }) => rom?.file ?? null),
   ]);
-  const named = new Set(paths.filter((path) => path !== null));
-  return new Map(Array.from(named, (path) => [path, fileFacts(files, qemu, path)]));
+  const named = Array.from(new Set(paths.filter((path) => path !== null))).filter(isAsked);
+  return new Map(named.map((path) => [path, fileFacts(files, qemu, path)]));
 }
 
 // depmod(8) lists all modules of a kernel there, those of DKMS as well; compressed ones end in .xz, .gz or .zst.

@@ -20,8 +20,6 @@ export interface Preflight {
   readonly doomed: readonly Finding[];
 }
 
-// The daemon's unit hides these (ProtectHome=, PrivateTmp=): of files there it knows nothing.
-const hidden = /^\/(?:home|root|run\/user|tmp|var\/tmp)\//;
 const dooming: ReadonlySet<RuleId> = new Set([
   'iommu-off',
   'device-missing',
@@ -40,9 +38,7 @@ export function preflight(
   remembered: ReadonlySet<FunctionAddress>,
 ): Preflight {
   const files = createHostFiles('/', { paths, kernelLog: () => undefined });
-  const read = readStartFacts(files, inventory, xml);
-  const seen = Array.from(read.files).filter(([path]) => !hidden.test(path));
-  return judge({ ...read, files: new Map(seen) }, remembered);
+  return judge(readStartFacts(files, inventory, xml), remembered);
 }
 
 function judge(facts: HostFacts, remembered: ReadonlySet<FunctionAddress>): Preflight {

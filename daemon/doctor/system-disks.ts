@@ -2,20 +2,13 @@
 import { basename } from 'node:path';
 import { type FunctionAddress, isFunctionAddress } from '../pci/address.ts';
 import type { HostFiles } from './captured.ts';
+import { type Mount, readMounts } from './mounts.ts';
 
 export interface DisksInUse {
   /** Functions above the disks that the system is mounted from; empty where that is unknown (captured, network). */
   readonly system: readonly FunctionAddress[];
   /** Functions above disks that hold something else mounted, or swap. */
   readonly mounted: readonly FunctionAddress[];
-}
-
-interface Mount {
-  readonly place: string;
-  /** `8:1`; 0 and something where the file system is not on one block device. */
-  readonly number: string;
-  readonly type: string;
-  readonly source: string;
 }
 
 const places = new Set(['/', '/usr', '/var', '/boot', '/boot/efi', '/efi']);
@@ -30,7 +23,7 @@ const anyFunction = new RegExp(`${address}(?=/)`, 'g');
 /** Reads it of a live host. Never throws. */
 export function readDisksInUse(files: HostFiles): DisksInUse {
   if (!files.live) return { system: [], mounted: [] };
-  const mounts = mountsOf(files);
+  const mounts = onDisks(readMounts(files));
   const above = (wanted: readonly Mount[]) => [
     ...new Set(
       wanted
@@ -46,28 +39,15 @@ export function readDisksInUse(files: HostFiles): DisksInUse {
   return { system, mounted };
 }
 
-// proc(5), mountinfo: field 3 is the device's number, field 5 the place; behind " - " come the type and the source.
-function mountsOf(files: HostFiles): readonly Mount[] {
+function onDisks(mounts: readonly Mount[]): readonly Mount[] {
   const found = new Map<string, Mount>();
-  for (const line of mountinfo(files).split('\n')) {
-    const [left = '', right = ''] = line.split(' - ');
-    const [, , number = '', , place = ''] = left.split(' ');
-    const [type = '', source = ''] = right.split(' ');
+  for (const mount of mounts) {
+    const { place, type, source } = mount;
     const isDisk = source.startsWith('/dev/') || type === 'zfs';
     // Containers mount the same source many times; a place of the system says more than another.
-    if (isDisk && (places.has(place) || !found.has(source))) {
-      found.set(source, { place, number, type, source });
-    }
+    if (isDisk && (places.has(place) || !found.has(source))) found.set(source, mount);
   }
   return [...found.values()];
-}
-
-// The host's, not ours: ProtectHome= takes /home and all that is mounted below it out of the daemon's namespace.
-function mountinfo(files: HostFiles): string {
-  const most = 4 * 1024 * 1024;
-  const host =
-    files.stat('/proc/1/ns/mnt') === undefined ? undefined : files.text('/proc/1/mountinfo', most);
-  return host ?? files.text('/proc/self/mountinfo', most) ?? '';
 }
 
 function swapsOf(files: HostFiles): readonly Mount[] {
