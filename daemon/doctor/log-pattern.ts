@@ -21,6 +21,8 @@ export interface Pattern {
   readonly closing?: LogClass;
   /** Shows it from this many lines about one device on. */
   readonly least?: number;
+  /** Shows it only of a card that some line names with a reset or with VFIO: on others it is everyday. */
+  readonly handled?: true;
   /** The host itself is in danger: nothing risky is done after this line. */
   readonly risk?: true;
 }

@@ -1,5 +1,5 @@
 /** What a log showed so far, in bounded memory however long it is. */
-import { cardOf, type FunctionAddress } from '../pci/address.ts';
+import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
 import type { LogClass } from './log-class.ts';
 import type { Pattern } from './log-pattern.ts';
 
@@ -56,6 +56,8 @@ export function createTally(): Tally {
   const patterns = new Map<string, Growing>();
   const classes = new Map<LogClass, Growing>();
   const repeats = new Map<string, number>();
+  const handled = new Set<CardAddress>();
+  const held: Pick<Open, 'pattern' | 'sighting'>[] = [];
   let open: Open[] = [];
   let risk = false;
 
@@ -84,6 +86,14 @@ export function createTally(): Tally {
       grow(patterns, pattern.id, pattern.id, sighting, mostLinesOfPattern);
       risk ||= pattern.risk === true;
       const closed = pattern.closes !== undefined && close(pattern, device, key);
+      if (pattern.handled === true) {
+        if (held.length < mostOpen) held.push({ pattern, sighting });
+        return;
+      }
+      if (/vfio|reset/i.test(whole.text)) {
+        for (const one of sighting.devices)
+          if (handled.size < mostDevices) handled.add(cardOf(one));
+      }
       if (closed && pattern.closing !== undefined) {
         show(pattern, [pattern.closing], sighting);
       } else if (pattern.opens !== undefined) {
@@ -98,6 +108,11 @@ export function createTally(): Tally {
     end() {
       for (const { pattern, sighting } of open) show(pattern, pattern.shows, sighting);
       open = [];
+      for (const { pattern, sighting } of held) {
+        const counts = sighting.devices.some((one) => handled.has(cardOf(one)));
+        if (counts) show(pattern, pattern.shows, sighting);
+      }
+      held.length = 0;
     },
   };
 }

@@ -95,9 +95,13 @@ export function bundleContents(files: HostFiles, hostName: string | undefined): 
   }
   putText(`${libvirt}/qemu.conf`, settingsOnly(conf));
   const asked = new Set([...confNames, ...systemUsers]);
-  putText('/etc/passwd', passwd && tableText(passwd, asked, 4));
-  const groups = rowsOf(files.text('/etc/group', megabyte));
-  putText('/etc/group', groups && tableText(groups, asked, 3));
+  for (const folder of ['/etc', '/usr/lib']) {
+    for (const [name, fields] of [['passwd', 4] as const, ['group', 3] as const]) {
+      const rows = rowsOf(files.text(`${folder}/${name}`, megabyte));
+      putText(`${folder}/${name}`, rows && tableText(rows, asked, fields));
+    }
+  }
+  putText('/etc/nsswitch.conf', sourcesOnly(files.text('/etc/nsswitch.conf', 65_536)));
   const hooks = files.names(`${libvirt}/hooks`);
   if (hooks !== undefined) {
     putFolder(`${libvirt}/hooks`);
@@ -212,6 +216,12 @@ function settingsOnly(conf: string | undefined): string | undefined {
   return (conf.match(/^[ \t]*(?:user|group)[ \t]*=[ \t]*"[^"\n]*"/gm) ?? [])
     .map((line) => `${line}\n`)
     .join('');
+}
+
+// Where names of accounts come from.
+function sourcesOnly(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  return (text.match(/^[ \t]*(?:passwd|group):.*$/gm) ?? []).map((line) => `${line}\n`).join('');
 }
 
 function rowsOf(text: string | undefined): readonly (readonly string[])[] | undefined {

@@ -7,7 +7,6 @@ export const functionPatterns: readonly Pattern[] = [
     hints: [
       'snd_hda_intel',
       'corb reset',
-      'no codecs',
       'mfg node',
       'azx_get_response',
       'no response from codec',
@@ -17,8 +16,16 @@ export const functionPatterns: readonly Pattern[] = [
       'too slow response',
     ],
     // Not of the chipset's own codec on bus 00, which has such moods on healthy hosts.
-    line: /^(?!.*\b0000:00:[01][0-9a-f]\.).*?(?:CORB reset timeout|no codecs (?:found|initialized)|no AFG or MFG node found|azx_get_response timeout|no response from codec|GPU sound probed, but not operational|Codec #\d+ probe error; disabling|(?:spurious|too slow) response.*last cmd|snd_hda_intel.*(?:probe of \S+|probe with driver \w+) failed with error -\d+)/i,
+    line: /^(?!.*\b0000:00:[01][0-9a-f]\.).*?(?:CORB reset timeout|no AFG or MFG node found|azx_get_response timeout|no response from codec|GPU sound probed, but not operational|Codec #\d+ probe error; disabling|(?:spurious|too slow) response.*last cmd|snd_hda_intel.*(?:probe of \S+|probe with driver \w+) failed with error -\d+)/i,
     shows: ['function-lost'],
+  },
+  {
+    // Cards without a screen or with a fused-off audio say so at every boot.
+    id: 'audio-mute',
+    hints: ['no codecs'],
+    line: /^(?!.*\b0000:00:[01][0-9a-f]\.).*?no codecs (?:found|initialized)/i,
+    shows: ['function-lost'],
+    handled: true,
   },
   {
     id: 'usb-controller-dead',

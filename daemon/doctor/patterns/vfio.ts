@@ -2,6 +2,13 @@
 import type { Pattern } from '../log-pattern.ts';
 
 export const vfioPatterns: readonly Pattern[] = [
+  // That the card was handed over at all (Pattern.handled).
+  {
+    id: 'handed-over',
+    hints: ['vfio-pci '],
+    line: /\bvfio-pci [0-9a-f]{4,8}:[0-9a-f]{2}:/,
+    shows: [],
+  },
   // 0xff@0xff is config space that reads as all ones; any other hidden capability is everyday.
   {
     id: 'capability-ff',

@@ -13,7 +13,9 @@ export const memlock: Rule = {
   reference:
     'drivers/vfio/vfio_iommu_type1.c ("RLIMIT_MEMLOCK exceeded"); libvirt src/qemu/qemu_domain.c qemuDomainGetMemLockLimitBytes',
   judge(facts) {
-    const exceeded = facts.log.some((line) => /RLIMIT_MEMLOCK.*exceeded|VFIO_MAP_DMA/.test(line));
+    const exceeded = facts.log.some((line) =>
+      /RLIMIT_MEMLOCK.*exceeded|VFIO_MAP_DMA.*(?:-12\b|Cannot allocate memory)/.test(line),
+    );
     const logged: readonly Judgement[] = exceeded
       ? [
           {

@@ -66,6 +66,7 @@ export const hostCases = {
   },
   memlock: {
     red: [
+      [{ log: ['qemu: VFIO_MAP_DMA failed: Cannot allocate memory'] }, 'warning', 'host'],
       [{ log: ['vfio_pin_pages_remote: RLIMIT_MEMLOCK (65536) exceeded'] }, 'warning', 'host'],
       [
         {
@@ -80,6 +81,7 @@ export const hostCases = {
       [{ domains: [{ args: ['-device', 'vfio-pci,host=0b:00.0'] }] }, 'warning', 'domain:vm'],
     ],
     green: [
+      { log: ['qemu: VFIO_MAP_DMA failed: Invalid argument', 'qemu: VFIO_MAP_DMA: -14'] },
       {
         domains: [
           { hostdevs: both, more: "<memtune><hard_limit unit='GiB'>12</hard_limit></memtune>" },

@@ -204,6 +204,16 @@ test('several lines together show what none does alone', () => {
   assert.ok(!classesOf(config(1, '0xd'), config(0, '0x0')).includes('function-lost'));
 });
 
+test('audio without codecs is lost only where its card was reset or handed over', () => {
+  const mute = 'snd_hda_intel 0000:0b:00.1: no codecs found!';
+  assert.deepEqual(classesOf(mute), ['benign']);
+  assert.deepEqual(classesOf(mute, 'vfio-pci 0000:0c:00.0: resetting'), ['benign']);
+  for (const line of ['vfio-pci 0000:0b:00.0: resetting', 'vfio-pci 0000:0b:00.0: x']) {
+    assert.deepEqual(classesOf(mute, line), ['function-lost'], line);
+  }
+  assert.equal(classify(mute)?.class, 'function-lost');
+});
+
 test('devices as sysfs spells them, from every spelling that logs know', () => {
   const device = (text: string) => classify(text)?.devices;
   const fault = '[DMA Read NO_PASID] Request device [0B:00.1] fault addr 0xdf000';

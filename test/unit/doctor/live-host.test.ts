@@ -60,7 +60,9 @@ function fill(root: string): void {
   put(root, 'etc/libvirt/qemu/autostart/alice.xml', '');
   put(root, 'etc/passwd', 'alice:x:1000:1000::/home/alice:/bin/sh\nlibvirt-qemu:x:64055:64055::\n');
   put(root, 'etc/libvirt/qemu.conf', 'user = "libvirt-qemu"\ngroup = "kvm"\n');
-  put(root, 'etc/group', 'kvm:x:994:\n');
+  put(root, 'etc/group', 'root:x:0:\n');
+  put(root, 'usr/lib/group', 'kvm:x:994:alice\n');
+  put(root, 'etc/nsswitch.conf', 'passwd: files sss\ngroup: files sss\nhosts: tower\n');
   put(root, 'etc/libvirt/hooks/qemu.d/50-revived', '#!/bin/sh\n', 0o755);
   put(root, 'proc/stat', 'btime 1000\n');
   put(root, 'run/libvirtd.pid', '77\n');
@@ -97,6 +99,8 @@ test('a bundle of a live host gives the findings of the host, without names', ()
     assert.equal(judged(examine(unpacked)), before.replaceAll('alice', 'user1'));
     const all = execFileSync('tar', ['-xOf', archive], { encoding: 'latin1' });
     assert.doesNotMatch(all, /alice|tower|ABC 99/);
+    assert.deepEqual(examine(unpacked).qemu, readHostFacts(files).qemu);
+    assert.match(all, /^passwd: files sss\ngroup: files sss\n/m);
     // A bundle of the bundle, as somebody may cut it down, says the same.
     const again = bundleContents(createHostFiles(unpacked), undefined).entries;
     assert.ok(again.some(({ path }) => path === 'live.json'));
