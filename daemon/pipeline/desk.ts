@@ -353,7 +353,10 @@ export function createDesk(parts: DeskParts): Desk {
       tell({ kind: 'manager' });
     },
     onNews: (news) => guests.onNews(news),
-    onLibvirtState: () => tell({ kind: 'manager' }),
+    onLibvirtState() {
+      guests.onLibvirtState();
+      tell({ kind: 'manager' });
+    },
     onFreed(card) {
       host.log.warn({ card }, 'A child that hung in the kernel with this card has returned');
       if (host.stuck.of(card) === undefined) {

@@ -47,7 +47,21 @@ export interface Guests {
   plan(domain: DomainConfig, xml: string): Promise<StartPlan>;
   /** Everything that libvirt has, after each (re)connect. */
   onDomains(domains: readonly KnownDomain[]): void;
+  /** The connection to libvirt has ended or stands anew: its list is younger than the starts that are under way. */
+  onLibvirtState(): void;
   onNews(news: DomainNews): void;
+}
+
+/** A domain that is being started: no word of its end has come since. */
+interface Start {
+  /** On the clock of performance.now(). */
+  readonly since: number;
+  /** Its cards are with it, or it was refused. */
+  hasEnded: boolean;
+  /** The connection to libvirt ended in it, or was made: the next list knows of it, or it is none any more. */
+  isCut: boolean;
+  /** It came to nothing: what it takes goes home. */
+  isOver: boolean;
 }
 
 /** libvirt goes on only after `stopped`, so what we do in it is short (invariant 2). */
@@ -58,6 +72,7 @@ const startMs = 150_000;
 const maxPrepareMs = 140_000;
 /** On top of the configured waits, for the steps themselves. */
 const prepareSlackMs = 20_000;
+const cameToNothing = 'its start came to nothing';
 
 /** Builds the handlers. */
 export function createGuests(parts: GuestParts): Guests {
@@ -67,8 +82,7 @@ export function createGuests(parts: GuestParts): Guests {
   const cardsOf = (domain: DomainConfig): readonly CardAddress[] => [
     ...new Set(domain.functions.map(cardOf)),
   ];
-  /** Domains that were being started when last heard of: no word of their end has come since. */
-  const starting = new Set<string>();
+  const starting = new Map<string, Start>();
   const hasCrashed = (uuid: string): boolean => parts.crashed?.(uuid) === true;
   const quietly = (ended: Promise<void>): void => {
     ended.catch(() => undefined); // its job and the log tell
@@ -96,9 +110,18 @@ export function createGuests(parts: GuestParts): Guests {
     }
     if (planned.length === 0) return;
     const cards = planned.map(({ card }) => card);
-    starting.add(domain.uuid);
+    const start = { since: performance.now(), hasEnded: false, isCut: false, isOver: false };
+    starting.set(domain.uuid, start);
     const holder = { domain: domain.name, uuid: domain.uuid };
     const { ended } = handover.take(cards, holder, 'hook prepare');
+    const taken = ended.finally(() => {
+      start.hasEnded = true;
+    });
+    quietly(
+      taken.then(() => {
+        if (start.isOver && !starting.has(domain.uuid)) released(domain.uuid, cameToNothing);
+      }),
+    );
     const waits = (config().prepareReviveSeconds + config().holdersSeconds) * 1000;
     const limit = Math.min(waits + prepareSlackMs, maxPrepareMs);
     const names = cards.map((card) => card.address).join(', ');
@@ -120,6 +143,20 @@ export function createGuests(parts: GuestParts): Guests {
         'See revivectl status, then start the domain again.',
       );
     }
+    if (!start.isOver) return;
+    throw new RevivedError(
+      'cancelled',
+      `The start of ${domain.name} came to nothing while its cards were made ready: they go home.`,
+      'Start the domain again.',
+    );
+  };
+
+  /** A start of which libvirt knows nothing: what it has got goes home, and what it takes yet, when it has taken it. */
+  const giveUp = (uuid: string, start: Start): void => {
+    if (starting.get(uuid) !== start) return;
+    starting.delete(uuid);
+    start.isOver = true;
+    if (start.hasEnded) released(uuid, cameToNothing);
   };
 
   /** Only for cards that libvirt bound itself: it rebinds them right after (invariant 2). */
@@ -261,20 +298,21 @@ export function createGuests(parts: GuestParts): Guests {
     onDomains(list) {
       domains.replace(list);
       const running = new Set(list.filter((one) => one.running).map((one) => one.uuid));
+      for (const [uuid, start] of starting) {
+        if (running.has(uuid)) continue;
+        // To libvirt a domain is paused from before its `prepare` on (facts/libvirt.md 1.2). A list that may be older than the
+        // start says nothing of it: look again when it must have come to something.
+        const left = startMs - (performance.now() - start.since);
+        if (start.isCut || left <= 0) giveUp(uuid, start);
+        else {
+          later(left, () => {
+            if (!domains.isActive(uuid)) giveUp(uuid, start);
+          });
+        }
+      }
       for (const lease of leases.all()) {
         if (lease.uuid === '' || lease.state === 'stranded' || handover.busy(lease.card)) continue;
-        // The listing may be older than a start that has just got its card.
-        const age = Date.now() - lease.since / 1000;
-        if (starting.has(lease.uuid) && age >= 0 && age < startMs) {
-          // A libvirtd that died in that start says nothing more of it: look again when it must have come to something.
-          later(startMs - age, () => {
-            if (leases.get(lease.card)?.since !== lease.since || domains.isActive(lease.uuid))
-              return;
-            starting.delete(lease.uuid);
-            released(lease.uuid, 'its start came to nothing');
-          });
-          continue;
-        }
+        if (starting.has(lease.uuid)) continue;
         if (!running.has(lease.uuid)) {
           homecoming.bring(lease.card, 'its domain was found stopped');
         } else if (lease.state !== 'lent') {
@@ -282,6 +320,9 @@ export function createGuests(parts: GuestParts): Guests {
         }
       }
       for (const domain of list) quietly(learn(domain.uuid, domain.running));
+    },
+    onLibvirtState() {
+      for (const start of starting.values()) start.isCut = true;
     },
     onNews(news) {
       switch (news.kind) {

@@ -9,6 +9,7 @@ import { createHomecoming } from '../../../daemon/pipeline/homecoming.ts';
 import {
   benchCards,
   type Guest,
+  gate,
   guest,
   readGuest,
   rungsOf,
@@ -194,6 +195,58 @@ describe('news of libvirt', () => {
     devices(`${bochs}.0`, `${bochs}.1`);
     await until(() => sim.leases.get(flr) === undefined);
     assert.deepEqual(leases(), [[bochs, 'lent']]);
+  });
+
+  describe('libvirt that dies in prepare', () => {
+    const off = { ...windows, state: 'shutoff', running: false };
+
+    test('and knows nothing of the start when it is back: the card goes home at once', async () => {
+      const held = gate();
+      sim.watch.hold = () => held.opened;
+      const refused = assert.rejects(hook(windows, 'prepare'), /came to nothing/);
+      await until(() => sim.leases.get(bochs)?.state === 'taking');
+      guests.onLibvirtState();
+      guests.onDomains([off]);
+      held.open();
+      await refused;
+      await sim.idle();
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual([leases(), jobs()], [[], ['prepare win10', `return ${bochs}`]]);
+    });
+
+    test('after the card was lent', async () => {
+      await hook(windows, 'prepare');
+      guests.onLibvirtState();
+      guests.onDomains([off]);
+      await sim.idle();
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual([leases(), jobs()], [[], ['prepare win10', `return ${bochs}`]]);
+    });
+
+    test('and starts the domain once more: the card is with that start', async () => {
+      const held = gate();
+      sim.watch.hold = () => held.opened;
+      const refused = assert.rejects(hook(windows, 'prepare'), /came to nothing/);
+      await until(() => sim.leases.get(bochs)?.state === 'taking');
+      guests.onLibvirtState();
+      guests.onDomains([off]);
+      const again = hook(windows, 'prepare');
+      await turns();
+      held.open();
+      await Promise.all([refused, again]);
+      await sim.idle();
+      assert.equal(sim.leases.get(bochs)?.state, 'lent');
+      assert.equal(sim.driver(`${bochs}.0`), 'vfio-pci');
+    });
+
+    test('or only hangs: it goes on with the start, which it lists as paused', async () => {
+      await hook(windows, 'prepare');
+      guests.onLibvirtState();
+      guests.onDomains([{ ...windows, state: 'paused', running: true }]);
+      await sim.idle();
+      assert.equal(sim.leases.get(bochs)?.state, 'lent');
+      assert.deepEqual(jobs(), ['prepare win10']);
+    });
   });
 
   test('a card that libvirt attached and detached is given back by libvirt alone', async () => {
