@@ -23,6 +23,7 @@ export interface DomainBook {
   /** State undefined: keep what is known. */
   setState(uuid: string, name: string, state: string | undefined): void;
   setCards(uuid: string, cards: readonly CardAddress[], name?: string): void;
+  /** It is no longer defined: one that is active is known until it is shut off (libvirt's word for that: transient). */
   remove(uuid: string): void;
   /** True while it has its devices open, as far as libvirt has told. */
   isActive(uuid: string): boolean;
@@ -40,28 +41,34 @@ const maxDomains = 16384;
 export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
   const domains = new Map<string, PipelineDomain>();
   const active = new Map<string, number>();
+  /** No longer defined, and still active. */
+  const transient = new Set<string>();
   const put = (view: PipelineDomain): void => {
     if (!domains.has(view.uuid) && domains.size >= maxDomains) return;
     domains.set(view.uuid, view);
     if (activeStates.has(view.state)) active.set(view.uuid, Date.now() * 1000);
     onChange(view.uuid);
   };
+  const isActive = (uuid: string): boolean => activeStates.has(domains.get(uuid)?.state ?? '');
+  const remove = (uuid: string): void => {
+    transient.delete(uuid);
+    active.delete(uuid);
+    if (domains.delete(uuid)) onChange(uuid);
+  };
   return {
     all: () => [...domains.values()],
     replace(list) {
       const kept = new Set(list.map((domain) => domain.uuid));
-      for (const { uuid } of domains.values()) {
-        if (kept.has(uuid)) continue;
-        domains.delete(uuid);
-        active.delete(uuid);
-        onChange(uuid);
-      }
+      for (const uuid of [...domains.keys()].filter((one) => !kept.has(one))) remove(uuid);
       for (const { uuid, name, state } of list) {
         put({ uuid, name, state, cards: domains.get(uuid)?.cards ?? [] });
       }
     },
     setState(uuid, name, state) {
       const old = domains.get(uuid);
+      if (state === undefined) transient.delete(uuid);
+      // Hook and event both tell of its end: the later one does not bring it back.
+      if (state === 'shutoff' && (old === undefined || transient.has(uuid))) return remove(uuid);
       put({ uuid, name, state: state ?? old?.state ?? 'shutoff', cards: old?.cards ?? [] });
     },
     setCards(uuid, cards, name) {
@@ -70,10 +77,10 @@ export function createDomainBook(onChange: (uuid: string) => void): DomainBook {
       put({ uuid, name: old?.name ?? name ?? '', state: old?.state ?? 'shutoff', cards });
     },
     remove(uuid) {
-      active.delete(uuid);
-      if (domains.delete(uuid)) onChange(uuid);
+      if (isActive(uuid)) transient.add(uuid);
+      else remove(uuid);
     },
-    isActive: (uuid) => activeStates.has(domains.get(uuid)?.state ?? ''),
+    isActive,
     activeAt: (uuid) => active.get(uuid) ?? 0,
   };
 }

@@ -116,6 +116,19 @@ describe('news of libvirt', () => {
     assert.equal(view(windows.uuid), undefined);
   });
 
+  test('undefined while it runs: known, and its card is with it, until it is shut off', async () => {
+    await hook(windows, 'prepare');
+    await hook(windows, 'started');
+    guests.onNews({ kind: 'undefined', uuid: windows.uuid });
+    assert.equal(view(windows.uuid)?.state, 'running');
+    assert.equal(domains.isActive(windows.uuid), true);
+    await hook(windows, 'release');
+    news(windows, 'shutoff');
+    assert.equal(view(windows.uuid), undefined);
+    await sim.idle();
+    assert.deepEqual(leases(), []);
+  });
+
   test('a device plugged into a running domain is a card of it', async () => {
     news(windows, 'running');
     libvirt.set(windows.uuid, guest('win10', 'a', `${flr}.0`).xml);
