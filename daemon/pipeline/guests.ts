@@ -234,24 +234,38 @@ export function createGuests(parts: GuestParts): Guests {
     }
   };
 
+  /** A return left it behind, and its guest runs with it all the same: it comes home when that has ended. */
+  const readopt = (domain: DomainConfig): void => {
+    if (starting.has(domain.uuid)) return;
+    const passed = new Set(cardsOf(domain));
+    for (const lease of leasesOf(domain.uuid)) {
+      const { card, state } = lease;
+      if (state !== 'stranded' || !passed.has(card) || handover.busy(card)) continue;
+      // While a child hangs with it in the kernel, that is what people see of it.
+      if (host.stuck.of(card) !== undefined) continue;
+      quietly(leases.set({ ...lease, state: 'lent', reason: '' }).then(() => parts.onCard(card)));
+    }
+  };
+
   /** Taken from a guest that runs on (detach-device), for which libvirt runs no hook (facts/libvirt.md 1.4). */
-  const detached = (domain: DomainConfig, askedUsec: number): void => {
+  const detached = (domain: DomainConfig, asked: ReadonlySet<Lease>): void => {
     if (starting.has(domain.uuid)) return;
     const passed = new Set(cardsOf(domain));
     for (const lease of leasesOf(domain.uuid)) {
       // What it got after libvirt was asked is not in that answer.
-      if (lease.state !== 'lent' || lease.since >= askedUsec || passed.has(lease.card)) continue;
+      if (lease.state !== 'lent' || !asked.has(lease) || passed.has(lease.card)) continue;
       homecoming.bring(lease.card, 'it was detached from its domain');
     }
   };
 
   const learn = async (uuid: string, running: boolean): Promise<void> => {
-    const asked = Date.now() * 1000;
+    const asked = new Set(leasesOf(uuid));
     try {
       const known = await parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
       // It may have stopped while libvirt made the XML: a lease made now would outlive its guest.
       if (!running || !domains.isActive(uuid)) return;
+      readopt(known);
       await adopt(known);
       detached(known, asked);
     } catch (thrown) {

@@ -168,6 +168,13 @@ describe('news of libvirt', () => {
       assert.deepEqual(treeOf(sim.kernel.sys), before);
     });
 
+    test('comes home, whatever the clock says', async () => {
+      const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
+      await sim.leases.set({ ...lease, since: (Date.now() + 3_600_000) * 1000 });
+      devices(`${flr}.0`);
+      await until(() => sim.leases.get(bochs) === undefined);
+    });
+
     test('in part is with it still', async () => {
       devices(`${flr}.0`, `${bochs}.1`);
       await sim.idle();
@@ -191,6 +198,19 @@ describe('news of libvirt', () => {
       await until(() => sim.leases.get(flr) === undefined);
       assert.equal(sim.driver(`${flr}.0`), 'virtio-pci');
     });
+  });
+
+  test('a stranded card with which its domain runs is lent to it, and comes home with its end', async () => {
+    await hook(windows, 'prepare');
+    await hook(windows, 'started');
+    const lease = sim.leases.get(bochs) ?? assert.fail('it is lent');
+    await sim.leases.set({ ...lease, state: 'stranded', reason: 'a return failed' });
+    guests.onDomains([{ ...windows, state: 'running', running: true }]);
+    await until(() => sim.leases.get(bochs)?.state === 'lent');
+    assert.equal(sim.leases.get(bochs)?.reason, '');
+    await hook(windows, 'release');
+    await sim.idle();
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
   });
 
   test('a start in progress is left alone, whatever libvirt has of the guest by then', async () => {
