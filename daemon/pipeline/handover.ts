@@ -22,6 +22,7 @@ import {
   type Home,
   type Lease,
   type LeaseBook,
+  maxTextLength,
   readHome,
   resetMethodOf,
   withoutShared,
@@ -163,7 +164,7 @@ export function createHandover(parts: HandoverParts): Handover {
   };
 
   const strand = (lease: Lease, error: RevivedError): Promise<void> =>
-    setLease({ ...lease, state: 'stranded', reason: sentence(error) });
+    setLease({ ...lease, state: 'stranded', reason: sentence(error).slice(0, maxTextLength) });
 
   const takeOne = async (card: Card, holder: Holder, job: Job): Promise<void> => {
     // Read anew now that the card is ours: the job before this one may just have given it back.

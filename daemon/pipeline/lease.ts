@@ -64,6 +64,8 @@ export interface Lease {
 export const anyDriver = '*';
 
 const powerAttributes = ['power/control', 'd3cold_allowed'] as const;
+/** Characters of a text in a lease. With a longer one it is not read back, and the card with it is forgotten. */
+export const maxTextLength = 4096;
 const maxFileBytes = 4 * 1024 * 1024;
 
 /** What is there now, to be given back later. `card.functions` are those that will move. Rejects as readOverride does. */
@@ -264,5 +266,5 @@ function isHome(home: unknown): home is Home {
 }
 
 function text(value: unknown): value is string {
-  return typeof value === 'string' && value.length <= 4096;
+  return typeof value === 'string' && value.length <= maxTextLength;
 }

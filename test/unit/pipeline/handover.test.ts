@@ -275,10 +275,14 @@ describe('handover', () => {
     const before = treeOf(sim.kernel.sys);
     await take(bochs);
     let probes = 0;
+    // A reason that is longer than a lease may be.
+    const errno = `EIO${'.'.repeat(5000)}`;
     sim.watch.atWrite = (path) => {
-      if (path.endsWith('drivers_probe') && probes++ === 0) sim.kernel.failWrite(path, 'EIO');
+      if (path.endsWith('drivers_probe') && probes++ === 0) sim.kernel.failWrite(path, errno);
     };
     await assert.rejects(giveBack(bochs), /drivers_probe failed: EIO/);
+    await sim.restart();
+    assert.equal(sim.leases.get(bochs)?.state, 'stranded', 'its lease is read back');
     assert.deepEqual(treeOf(sim.kernel.sys), { ...before, [`${bochs}.0 driver`]: '-' });
     assert.match(onDisk()[0]?.reason ?? '', /drivers_probe failed: EIO/);
     assert.equal(onDisk()[0]?.state, 'stranded');
