@@ -48,6 +48,8 @@ export const d3cold: Rung = {
     for (const device of devices) {
       for (const [name, value] of asleep) {
         const refused = await set(host, device, name, value);
+        // A child that hangs has the device's lock: nothing more is written to it.
+        if (refused?.state === 'stuck') return refused;
         if (refused !== undefined) return (await wake(host, before)) ?? refused;
       }
     }

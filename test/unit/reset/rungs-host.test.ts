@@ -165,6 +165,13 @@ describe('rungs of the host', () => {
       assert.deepEqual([state, said], ['error', `power/control of ${navi}.2: EIO`]);
       assert.deepEqual(before(), tree);
     });
+
+    test('writes nothing more when a child hangs', async () => {
+      sim.kernel.hang(sim.at(`${navi}.2`, 'power/control'));
+      const { state, writes } = await run('d3cold', navi);
+      assert.equal(state, 'stuck');
+      assert.equal(writes.at(-1), `${navi}.2/power/control = auto`);
+    });
   });
 
   describe('suspend', () => {
