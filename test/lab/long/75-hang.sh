@@ -31,7 +31,8 @@ sed 's/^/# /' /run/lab/start.out
 check "the start is refused with the reason" grep -q 'revived: .*D state' /run/lab/start.out
 worst=$(sed -n 's/^worst \([0-9]*\) ms.*/\1/p' /run/lab/answers)
 # A loop that waits for the kernel would stand still for 10 s and more. The figure itself is that of an emulated processor, which
-# another machine may share; on a real one test/integration/daemon-hang.test.ts asks for 100 ms.
+# another machine may share; on a real one test/integration/daemon-hang.test.ts asks for 100 ms, and 20 ms more for its timers,
+# beside what the bus itself needs at worst.
 check "the daemon never stood still" [ "$worst" -lt 3000 ]
 check "the card is known as wedged" [ "$(card_health "$NVME")" = wedged ]
 check "risky work on it is refused with that reason" refused_with 'hangs in the kernel|is wedged' revivectl reset "$NVME" --yes
