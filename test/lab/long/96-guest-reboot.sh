@@ -28,7 +28,7 @@ check "it is up, its card alive" wait_until 120 is_up win 1 "$alive"
 check "its reboot is made a stop" wait_until 20 journal_says 'A reboot from inside this guest is a stop'
 for round in {2..6}; do
     tell win reboot
-    check "reboot $((round - 1)): it is up again, its card alive" wait_until 180 is_up win "$round" "$alive"
+    check "reboot $((round - 1)): it is up again, its card alive" wait_until 220 is_up win "$round" "$alive"
     check "reboot $((round - 1)): it has the card" card_is_lent "$BOCHS" win
     check "reboot $((round - 1)): which was dead, and revived" last_return_healed
 done
