@@ -20,7 +20,7 @@ import { createDomainBook, type DomainNews, type KnownDomain } from './domains.t
 import { createGuests, type DomainConfig } from './guests.ts';
 import { createHandover, type Started } from './handover.ts';
 import { createHomecoming } from './homecoming.ts';
-import { readHostNeeds, refuseDisksInUse } from './host-needs.ts';
+import { readHostNeeds, refuseByHand } from './host-needs.ts';
 import { createJobBook } from './job.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
@@ -177,27 +177,6 @@ export function createDesk(parts: DeskParts): Desk {
     );
   };
 
-  /**
-   * By hand a whole slot is named, and in a slot of the chipset or of a SoC that is more than a person means. A guest's
-   * domain names functions; there the owner has said which.
-   */
-  const refuseHostsOwn = (card: Card): void => {
-    refuseDisksInUse(card, readHostNeeds(host.paths));
-    const own = card.functions.filter(
-      (fn) =>
-        /^(01|02|06)/.test(fn.classCode ?? '') &&
-        fn.driver !== undefined &&
-        fn.driver !== 'vfio-pci',
-    );
-    if (own.length === 0) return;
-    const names = own.map((fn) => `${fn.address} (${fn.driver})`).join(', ');
-    throw new RevivedError(
-      'refused',
-      `Card ${card.address} holds ${names}: the host's disks, network or bridges may hang on it.`,
-      'Pass the functions that you mean to a domain, or unbind these by hand first.',
-    );
-  };
-
   /** What cannot be done is refused before the card is taken from anybody. */
   const refuseUndoable = (address: CardAddress, rung: string | null): void => {
     const risk = host.risk.reason();
@@ -280,7 +259,7 @@ export function createDesk(parts: DeskParts): Desk {
         );
       }
       refuseInUse(address);
-      refuseHostsOwn(card);
+      refuseByHand(card, readHostNeeds(host.paths));
       refuseVirtual(card, readInventory(host.paths.sys));
       refuseUndoable(address, rung);
       return started(handover.reset(card, rung === null ? null : [rung], requestedBy));
@@ -288,7 +267,7 @@ export function createDesk(parts: DeskParts): Desk {
     take(address, requestedBy) {
       const card = cardOrThrow(address);
       refuseInUse(address);
-      refuseHostsOwn(card);
+      refuseByHand(card, readHostNeeds(host.paths));
       const { cards } = planPrepare({
         domain: '(by hand)',
         uuid: '',

@@ -72,8 +72,27 @@ function refuseSystemDisk(card: Card, { disks }: HostNeeds): void {
   );
 }
 
-/** Throws `refused` where a disk below the card is in use. A domain may ask for that, and is warned; by hand nobody means it. */
-export function refuseDisksInUse(card: Card, needs: HostNeeds): void {
+/**
+ * Throws `refused` where a card that is named by hand has more of the host than a person means: a disk in use below it, or, in
+ * a slot of the chipset or of a SoC, the host's own controllers. A guest's domain names functions; there the owner has said which.
+ */
+export function refuseByHand(card: Card, needs: HostNeeds): void {
+  refuseDisksInUse(card, needs);
+  const own = card.functions.filter(
+    (fn) =>
+      /^(01|02|06)/.test(fn.classCode ?? '') && fn.driver !== undefined && fn.driver !== 'vfio-pci',
+  );
+  if (own.length === 0) return;
+  const names = own.map((fn) => `${fn.address} (${fn.driver})`).join(', ');
+  throw new RevivedError(
+    'refused',
+    `Card ${card.address} holds ${names}: the host's disks, network or bridges may hang on it.`,
+    'Pass the functions that you mean to a domain, or unbind these by hand first.',
+  );
+}
+
+// A domain may ask for a disk that is mounted, and is warned.
+function refuseDisksInUse(card: Card, needs: HostNeeds): void {
   refuseSystemDisk(card, needs);
   const { mounted } = needs;
   const fn = card.functions.find(({ address }) => mounted.has(address));

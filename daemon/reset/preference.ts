@@ -25,6 +25,11 @@ const reach = {
   'reboot-host': 'host',
 } as const satisfies { readonly [Name in RungName]: string };
 
+/** True for rungs that everybody on this host feels: it sleeps, or starts anew. */
+export function reachesHost(rung: RungName): boolean {
+  return reach[rung] === 'host';
+}
+
 /** How often a rung has to have failed, and never have helped, before others pass it. */
 const hopelessAfter = 2;
 

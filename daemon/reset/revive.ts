@@ -18,7 +18,7 @@ import { virtualObstacle } from '../pci/sriov.ts';
 import { ladderFor } from './ladder.ts';
 import { type LogEvidence, openLogJudge } from './log-evidence.ts';
 import { outcomeKey } from './outcome-key.ts';
-import { preferred } from './preference.ts';
+import { preferred, reachesHost } from './preference.ts';
 import { type RungAnswer, readResetFacts } from './rung.ts';
 import { checkCard, idOfCard, pathOf } from './verify.ts';
 
@@ -121,7 +121,13 @@ export async function revive(host: Host, card: Card, options: ReviveOptions): Pr
   const subject = { card: card.address, id: idOfCard(card), kernel: host.kernel };
   const ladder = options.order ?? preferred(climb.quirk.ladder, subject, host.ledger.outcomes());
   const whenHealthy = options.whenHealthy ?? [];
-  if (options.evenIfHealthy === true) return ended(await climbRungs(climb, ladder));
+  if (options.evenIfHealthy === true) {
+    // Nobody sends the whole host to sleep for a card that answers well, unless that was asked for by name.
+    const isSpared = options.order === undefined && before.state === 'healthy';
+    const mild = isSpared ? ladder.filter((name) => !reachesHost(name)) : ladder;
+    const gaveUp = await climbRungs(climb, mild);
+    if (gaveUp === undefined || !isSpared || isFit(climb.health)) return ended(gaveUp);
+  }
   if (before.state === 'healthy' && whenHealthy.length > 0) {
     const notReset = await climbRungs(climb, whenHealthy);
     if (isFit(climb.health)) return ended(undefined, notReset);

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { readHostNeeds, refuseDisksInUse } from '../../../daemon/pipeline/host-needs.ts';
+import { readHostNeeds, refuseByHand } from '../../../daemon/pipeline/host-needs.ts';
 import { inventoryOf } from '../inventory-of.ts';
 
 const controller = '0000:0c:00.3';
@@ -62,7 +62,7 @@ test('by hand a controller with a mounted data disk is refused', () => {
   const inventory = inventoryOf([{ at: controller, class: '0c0330' }]);
   const [usbCard] = inventory.cards.values();
   assert.ok(usbCard);
-  assert.throws(() => refuseDisksInUse(usbCard, needs), {
+  assert.throws(() => refuseByHand(usbCard, needs), {
     code: 'refused',
     message: /A disk on 0000:0c:00\.3 is mounted/,
   });

@@ -4,10 +4,11 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { RevivedError } from '../../../daemon/errors.ts';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
-import type { RungName } from '../../../daemon/pci/rung-name.ts';
+import { type RungName, rungNames } from '../../../daemon/pci/rung-name.ts';
 import { rungs } from '../../../daemon/reset/ladder.ts';
+import { revive } from '../../../daemon/reset/revive.ts';
 import { type ResetFacts, readResetFacts } from '../../../daemon/reset/rung.ts';
-import { checkCard } from '../../../daemon/reset/verify.ts';
+import { checkCard, idOfCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import type { MachineState } from '../../sim/state.ts';
@@ -214,6 +215,28 @@ describe('rungs of the host', () => {
       assert.equal((await rungs.suspend.run(facts(card(bochs)), host)).state, 'done');
       assert.equal(there, true);
       assert.equal(sim.kernel.writes.filter(({ path }) => path.endsWith('/remove')).length, 2);
+    });
+
+    test('is never the answer to a card that is healthy, unless it is asked for by name', async () => {
+      await use3();
+      const { host, kernel } = sim;
+      const others = rungNames.filter((name) => name !== 'suspend');
+      await host.ledger.addQuarantine(
+        others.map((name) => ({
+          ...{ card: bochs, id: idOfCard(card(bochs)), kind: 'rung', name },
+          ...{ kernel: host.kernel, boot: 'before', since: 1 },
+        })),
+      );
+      let slept = 0;
+      const sleep = async () => {
+        slept++;
+      };
+      const asleep = { ...host, suspend: { against: () => undefined, sleep } };
+      const budget = { budgetMs: 1e6, evenIfHealthy: true };
+      await revive(asleep, card(bochs), budget);
+      assert.deepEqual([slept, kernel.resets], [0, []]);
+      await revive(asleep, card(bochs), { ...budget, order: ['suspend'] });
+      assert.equal(slept, 1);
     });
 
     test('of a host that stays awake brings the functions back, and says why', async () => {
