@@ -241,7 +241,7 @@ export function createHandover(parts: HandoverParts): Handover {
       withoutShared(lease, leases.all()),
       config(),
       host.deadlines.reviveInBackground,
-      reset ?? (afterCrash ? wholeLadder : undefined),
+      reset ?? (afterCrash ? resetAfterCrash : undefined),
     );
     const card = cardFromHome(lease.card, lease.home);
     const base = { host, job, journal };
@@ -355,7 +355,7 @@ export function createHandover(parts: HandoverParts): Handover {
       return start('return', card, [card], requestedBy, async (job) => {
         const lease = leases.get(card);
         if (lease === undefined) return;
-        const reset = afterCrash === true ? wholeLadder : undefined;
+        const reset = afterCrash === true ? resetAfterCrash : undefined;
         const plan = planReturn(lease, config(), budgetMs, reset);
         // libvirt rebinds when the budget is used up: from then on no rung may begin.
         const stop = atDeadline(budgetMs, () => jobs.cancel(job.id));
@@ -370,7 +370,7 @@ export function createHandover(parts: HandoverParts): Handover {
   };
 }
 
-const wholeLadder = { order: null, evenIfHealthy: true };
+const resetAfterCrash = { order: null, evenIfHealthy: false, afterCrash: true };
 
 function stillLent(lease: Lease): Lease {
   return { ...lease, state: lease.uuid === '' ? lease.state : 'lent' };

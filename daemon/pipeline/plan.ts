@@ -11,6 +11,7 @@ import { quirkOf } from '../pci/quirks.ts';
 import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { refuseVirtual } from '../pci/sriov.ts';
 import { rungsAfterGuest } from '../reset/ladder.ts';
+import { staysInPlace } from '../reset/preference.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
 import { type HostNeeds, refuseNeeded } from './host-needs.ts';
 import { cardFromHome, type Lease } from './lease.ts';
@@ -135,15 +136,20 @@ export interface ReturnPlan {
   readonly giveBack: readonly Step[];
 }
 
+/** What is asked of the ladder when a card comes home. */
+export interface Reset {
+  readonly order: readonly RungName[] | null;
+  readonly evenIfHealthy: boolean;
+  /** Its guest left it in the middle of something: it is reset although it looks healthy, where that leaves it in its place. */
+  readonly afterCrash?: boolean;
+}
+
 /** The plan for taking a card back alive and giving it to its host drivers. */
 export function planReturn(
   lease: Lease,
   config: Config,
   reviveMs: number,
-  reset: { readonly order: readonly RungName[] | null; readonly evenIfHealthy: boolean } = {
-    order: null,
-    evenIfHealthy: false,
-  },
+  reset: Reset = { order: null, evenIfHealthy: false },
 ): ReturnPlan {
   const card = lease.card;
   const known = cardFromHome(card, lease.home);
@@ -259,15 +265,13 @@ function reviveStep(
   known: Card,
   budgetMs: number,
   settings: CardConfig | undefined,
-  asked: {
-    readonly order: readonly RungName[] | null;
-    readonly evenIfHealthy: boolean;
-    readonly afterGuest: boolean;
-  },
+  asked: Reset & { readonly afterGuest: boolean },
 ): Step {
   const { evenIfHealthy } = asked;
   const order = asked.order ?? settings?.ladder ?? null;
-  const due = asked.afterGuest && !evenIfHealthy ? rungsAfterGuest(quirkOf(known)) : [];
+  const quirk = quirkOf(known);
+  const afterGuest = asked.afterGuest && !evenIfHealthy ? rungsAfterGuest(quirk) : [];
+  const due = asked.afterCrash === true ? quirk.ladder.filter(staysInPlace) : afterGuest;
   const whenHealthy = due.filter((name) => order === null || order.includes(name));
   const force = settings?.force === true;
   const module = resetModuleOf(known, settings) ?? null;

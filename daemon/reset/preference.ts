@@ -30,6 +30,11 @@ export function reachesHost(rung: RungName): boolean {
   return reach[rung] === 'host';
 }
 
+/** True for rungs that leave the card where it is: on its bus, with its settings. */
+export function staysInPlace(rung: RungName): boolean {
+  return reach[rung] === 'card' || reach[rung] === 'bus';
+}
+
 /** How often a rung has to have failed, and never have helped, before others pass it. */
 const hopelessAfter = 2;
 

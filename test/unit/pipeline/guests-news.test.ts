@@ -103,6 +103,19 @@ describe('news of libvirt', () => {
     assert.deepEqual(leases(), []);
   });
 
+  test('after a crash a healthy card is not taken off its bus, whatever fails', async () => {
+    const one = guest('win10', 'e', `${bochs}.0`, `${bochs}.1`);
+    await hook(one, 'prepare');
+    await hook(one, 'started');
+    sim.kernel.failWrite(sim.at('0000:00:04.0', 'reset_subordinate'), 'ENOTTY');
+    await hook(one, 'release', 'crashed');
+    await sim.idle();
+    assert.ok(rungsOf(sim.jobs.all().at(-1)).some(([name]) => name === 'subordinate'));
+    const drastic = sim.kernel.writes.filter(({ path }) => /\/(remove|power)$/.test(path));
+    assert.deepEqual(drastic, []);
+    assert.deepEqual(leases(), []);
+  });
+
   test('defined: the domain and its cards are known; undefined: not any more', async () => {
     guests.onNews({ kind: 'defined', uuid: windows.uuid, name: windows.name });
     await until(() => view(windows.uuid)?.cards.length === 1);
