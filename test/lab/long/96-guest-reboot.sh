@@ -60,8 +60,8 @@ check "home" wait_until 60 card_is_home "$BOCHS"
 say "crashes"
 check "a guest that may be started again" define_domain crasher plain yes "$BOCHS.0" "$BOCHS.1"
 check "start" virsh -q start crasher
-# runs_anew PID: another QEMU than that one has it
-runs_anew() { [[ -e /run/libvirt/qemu/crasher.pid && $(</run/libvirt/qemu/crasher.pid) != "$1" ]] && card_is_lent "$BOCHS" crasher; }
+# runs_anew PID: another QEMU than that one has it, and the start is over: one that dies in its start is not tried again
+runs_anew() { domain_is crasher running && [[ $(</run/libvirt/qemu/crasher.pid) != "$1" ]] && card_is_lent "$BOCHS" crasher; }
 for round in {1..3}; do
     qemu=$(</run/libvirt/qemu/crasher.pid)
     check "crash $round" kill -KILL "$qemu"
