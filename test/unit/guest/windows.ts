@@ -3,17 +3,15 @@
  * reg.exe and of ConvertTo-Json), or as badly as a test wants.
  */
 import type { TestContext } from 'node:test';
-import { RevivedError } from '../../../daemon/errors.ts';
 import {
   type AgentLimits,
   createGuestAgent,
   type GuestAgent,
 } from '../../../daemon/guest/agent.ts';
-import { openConnection } from '../../../daemon/libvirt/connection.ts';
 import { createDomains } from '../../../daemon/libvirt/domains.ts';
 import type { Frame } from '../../../daemon/libvirt/frame.ts';
 import { XdrReader } from '../../../daemon/libvirt/xdr.ts';
-import { fault, type Peer, reply, startPeer } from '../libvirt/peer.ts';
+import { connectTo, fault, type Peer, reply, startPeer } from '../libvirt/peer.ts';
 
 interface Command {
   readonly execute: string;
@@ -107,15 +105,7 @@ export async function windowsGuest(
       : reply(frame, (w) => w.optionalString(JSON.stringify({ return: value })));
   };
   const peer = await startPeer(script);
-  const connection = await openConnection({
-    ...{ path: peer.path, connectMs: 1000, pingMs: 60_000, pings: 5 },
-    onMessage: () => {},
-    onClose: () => {},
-  });
-  t.after(async () => {
-    connection.close(new RevivedError('cancelled', 'the test is over'));
-    await peer.close();
-  });
+  const connection = await connectTo(peer, t);
   const domains = createDomains(() => connection, { call: 300, blocked: 300, start: 300 });
   const quick = { answerSeconds: 1, execMs: 300, lookMs: 1, ...limits };
   return { agent: createGuestAgent(domains, quick), guest, peer };

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { RevivedError } from '../../../daemon/errors.ts';
-import { openConnection } from '../../../daemon/libvirt/connection.ts';
 import { createDomains, type Domains } from '../../../daemon/libvirt/domains.ts';
 import type { Frame } from '../../../daemon/libvirt/frame.ts';
 import {
+  connectTo,
   fault,
   healthyScript,
   type Peer,
@@ -21,15 +21,7 @@ const other = '11111111-2222-3333-4444-555555555555';
 
 async function line(t: TestContext, script: Script): Promise<{ domains: Domains; peer: Peer }> {
   const peer = await startPeer(script);
-  const connection = await openConnection({
-    ...{ path: peer.path, connectMs: 1000, pingMs: 60_000, pings: 5 },
-    onMessage: () => {},
-    onClose: () => {},
-  });
-  t.after(async () => {
-    connection.close(new RevivedError('cancelled', 'the test is over'));
-    await peer.close();
-  });
+  const connection = await connectTo(peer, t);
   return { domains: createDomains(() => connection, deadlines), peer };
 }
 

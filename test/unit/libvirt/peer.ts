@@ -4,6 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { RevivedError } from '../../../daemon/errors.ts';
+import { type Connection, openConnection } from '../../../daemon/libvirt/connection.ts';
 import { encodeFrame, type Frame, FrameReader } from '../../../daemon/libvirt/frame.ts';
 import { XdrWriter } from '../../../daemon/libvirt/xdr.ts';
 
@@ -136,4 +139,18 @@ export function recorded(text: string): Buffer {
       part.startsWith('"') ? Buffer.from(part.slice(1, -1)) : Buffer.from(part, 'hex'),
     ),
   );
+}
+
+/** A connection to the peer on which nothing but answers is expected; both end with the test. */
+export async function connectTo(peer: Peer, t: TestContext): Promise<Connection> {
+  const connection = await openConnection({
+    ...{ path: peer.path, connectMs: 1000, pingMs: 60_000, pings: 5 },
+    onMessage: () => {},
+    onClose: () => {},
+  });
+  t.after(async () => {
+    connection.close(new RevivedError('cancelled', 'the test is over'));
+    await peer.close();
+  });
+  return connection;
 }
