@@ -150,6 +150,14 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
   };
 }
 
+/** Host drivers let go of the functions, as the steps before a rung have it. */
+export function detach(sim: SimHost, ...functions: readonly string[]): void {
+  for (const address of functions) {
+    sim.kernel.write(sim.at(address, 'driver_override'), 'vfio-pci');
+    sim.kernel.write(sim.at(address, 'driver/unbind'), address);
+  }
+}
+
 export interface SimPipeline extends SimHost {
   leases: LeaseBook;
   readonly jobs: JobBook;

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
-import { benchCards, type SimHost, simHost } from '../sim-host.ts';
+import { benchCards, detach, type SimHost, simHost } from '../sim-host.ts';
 
 const { bochs, flr } = benchCards;
 const port = '0000:00:04.0';
@@ -15,10 +15,7 @@ describe('evidence', () => {
   let sim: SimHost;
   beforeEach(async () => {
     sim = await simHost();
-    for (const address of [`${flr}.0`, `${bochs}.0`, `${bochs}.1`]) {
-      sim.kernel.write(sim.at(address, 'driver_override'), 'vfio-pci');
-      sim.kernel.write(sim.at(address, 'driver/unbind'), address);
-    }
+    detach(sim, `${flr}.0`, `${bochs}.0`, `${bochs}.1`);
   });
   afterEach(() => sim.dispose());
 

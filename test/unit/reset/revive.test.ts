@@ -10,7 +10,7 @@ import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import { card as address } from '../inventory-of.ts';
-import { benchCards, benchMachine, type SimHost, simHost } from '../sim-host.ts';
+import { benchCards, benchMachine, detach, type SimHost, simHost } from '../sim-host.ts';
 
 const { bochs, flr } = benchCards;
 const plenty = 1_000_000;
@@ -19,11 +19,7 @@ describe('revive', () => {
   let sim: SimHost;
   beforeEach(async () => {
     sim = await simHost();
-    // Host drivers have let go, as the steps before have it.
-    for (const address of [`${flr}.0`, `${bochs}.0`, `${bochs}.1`]) {
-      sim.kernel.write(sim.at(address, 'driver_override'), 'vfio-pci');
-      sim.kernel.write(sim.at(address, 'driver/unbind'), address);
-    }
+    detach(sim, `${flr}.0`, `${bochs}.0`, `${bochs}.1`);
   });
   afterEach(() => sim.dispose());
 
