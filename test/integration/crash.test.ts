@@ -92,7 +92,6 @@ interface Way {
 const notHere: Partial<Record<RungName, string>> = {
   af_flr: 'the simulated kernel has no device with it; it does what flr does (rungs/method.ts)',
   cxl_bus: 'the simulated kernel has no CXL device; it does what bus does (rungs/method.ts)',
-  d3cold: 'known gap: a daemon that ends in it leaves the card asleep, and none wakes it',
   'reboot-host': 'a person does it: no ladder writes anything for it',
 };
 
@@ -119,6 +118,7 @@ const ways: readonly Way[] = [
     ports: [{ functions: [{ model: 'virtio-gpu', deviceSpecific: true }] }],
   }),
   alone('acpi', { ports: [{ functions: [{ model: 'virtio-gpu', acpiReset: true }] }] }),
+  alone('d3cold', { ports: [{ d3cold: true, functions: [{ model: 'virtio-gpu' }] }] }),
   alone('amdgpu', { ports: [{ functions: [{ model: 'polaris' }] }] }),
   alone('suspend', { rtc: true, ports: [{ functions: [{ model: 'virtio-gpu' }] }] }),
   { name: 'stop of a guest whose card libvirt had bound', card: flr, way: 'stopped', ails: 'flr' },
