@@ -1,6 +1,5 @@
 /** The climb: when it begins, in which order it goes, and what ends it. */
 import assert from 'node:assert/strict';
-import { appendFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { Quarantined } from '../../../daemon/host/ledger.ts';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
@@ -260,54 +259,6 @@ describe('revive', () => {
         assert.deepEqual((await climb(bochs)).states, ['healed']);
       });
     }
-  });
-
-  describe('while the kernel log says that the host is at risk', () => {
-    const lockup = 'watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:77]';
-    const kernelSays = (text: string) =>
-      appendFileSync(`${sim.host.paths.dev}/kmsg`, `6,1,1,-;${text}\n`.padEnd(8192));
-    const inRung = (file: string, text: string) => {
-      sim.watch.atWrite = (path) => {
-        if (path.endsWith(file)) kernelSays(text);
-      };
-    };
-    beforeEach(() => sim.kernel.die(bochs, { healsBy: ['remove-rescan'] }));
-
-    test('the ladder stops, and no rung is done on any card until a person has looked', async () => {
-      inRung('/reset_subordinate', lockup);
-      const first = await climb(bochs);
-      assert.deepEqual(first.names, ['subordinate']);
-      assert.match(
-        first.gaveUp ?? '',
-        /host is at risk \(during subordinate of card .*soft lockup/,
-      );
-      assert.match(sim.host.risk.reason(), /soft lockup - CPU#3/);
-      const { length } = sim.kernel.writes;
-      for (const address of [bochs, flr]) {
-        const { names, gaveUp } = await climb(address, { evenIfHealthy: true });
-        assert.deepEqual(names, []);
-        assert.match(gaveUp ?? '', /soft lockup.*revivectl quarantine clear host/);
-      }
-      assert.equal(sim.kernel.writes.length, length);
-      sim.watch.atWrite = () => {};
-      await sim.host.risk.clear();
-      assert.equal((await climb(bochs)).after.state, 'healthy');
-      assert.equal(sim.host.risk.reason(), '', 'what was said before does not count again');
-    });
-
-    test('a rung that healed the card is its last one for now', async () => {
-      inRung('/rescan', 'AMD-Vi: Completion-Wait loop timed out');
-      const { gaveUp, after } = await climb(bochs);
-      assert.deepEqual([gaveUp, after.state], [undefined, 'healthy']);
-      assert.match(sim.host.risk.reason(), /during remove-rescan .*Completion-Wait/);
-    });
-
-    test('our own child that hangs, and lines from before, are no risk', async () => {
-      kernelSays(lockup);
-      inRung('/reset_subordinate', 'INFO: task dd:4711 blocked for more than 120 seconds.');
-      assert.equal((await climb(bochs)).after.state, 'healthy');
-      assert.equal(sim.host.risk.reason(), '');
-    });
   });
 
   test('while a removal for another card hangs, removal and slot power are skipped, others done', async () => {
