@@ -20,10 +20,12 @@ export async function keepAwake(host: Host, devices: readonly FunctionAddress[])
   let changed = 0;
   for (const device of devices) {
     const directory = deviceDirectory(host.paths.sys, device);
+    const { wake, attributeWrite } = host.deadlines;
     for (const [name, value] of awakeSettings) {
       const now = readAttribute(`${directory}/${name}`);
       if (now === undefined || now === value) continue;
-      await writeAttribute(host.io, `${directory}/${name}`, value, host.deadlines.attributeWrite);
+      const isCold = readAttribute(`${directory}/power_state`) === 'D3cold';
+      await writeAttribute(host.io, `${directory}/${name}`, value, isCold ? wake : attributeWrite);
       changed++;
     }
   }

@@ -19,6 +19,8 @@ export interface Deadlines {
   readonly attributeRead: number;
   /** A write that only takes device_lock: override, power, reset_method. */
   readonly attributeWrite: number;
+  /** A write that takes a device out of D3cold: as a reset, the kernel waits for its link and for itself (pci_dev_wait, 60 s). */
+  readonly wake: number;
   /** bind, unbind, drivers_probe: a driver's whole probe or remove. */
   readonly bind: number;
   /** How long holders of a device node are waited for. */
@@ -36,6 +38,7 @@ export const defaultDeadlines: Deadlines = {
   configRead: 5_000,
   attributeRead: 5_000,
   attributeWrite: 10_000,
+  wake: 80_000,
   bind: 30_000,
   holders: 10_000,
   closed: 60_000,

@@ -24,10 +24,10 @@ import {
   type LeaseBook,
   maxTextLength,
   readHome,
-  resetMethodOf,
   withoutShared,
 } from './lease.ts';
-import { detachSteps, mendMethodSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
+import { mendSteps } from './mend.ts';
+import { detachSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
 import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
 import type { Step } from './step.ts';
 
@@ -220,16 +220,6 @@ export function createHandover(parts: HandoverParts): Handover {
     return anyway || !(state === 'healthy' || state === 'unknown') ? steps : [];
   };
 
-  /**
-   * After a daemon that was ended in a rung: its choice of a reset method is taken back first. With a card that libvirt bound
-   * that may have been in `stopped`, which leaves no other trace; on others the configuration's choice is there while it is lent.
-   */
-  const mendSteps = (lease: Lease): readonly Step[] =>
-    lease.boundBy === 'revived' &&
-    (lease.state === 'lent' || config().cards.get(lease.card)?.resetMethod !== undefined)
-      ? []
-      : mendMethodSteps(lease, (fn) => resetMethodOf(host.paths.sys, fn));
-
   const returnOne = async (
     lease: Lease,
     job: Job,
@@ -249,12 +239,10 @@ export function createHandover(parts: HandoverParts): Handover {
     let notReset: RevivedError | undefined;
     try {
       try {
+        const stop = { ...base, onFailure: 'stop', signal } as const;
+        await runSteps(mendSteps(lease, host.paths.sys, config()), stop);
         const detach = await detachFirst(lease, card, reset !== undefined);
-        await runSteps([...mendSteps(lease), ...detach, ...plan.revive], {
-          ...base,
-          onFailure: 'stop',
-          signal,
-        });
+        await runSteps([...detach, ...plan.revive], stop);
       } catch (thrown) {
         notReset = asRevivedError(thrown);
         // A reset that was asked for and not done, on a card that lives and that nobody has open: it goes home.

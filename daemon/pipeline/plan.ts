@@ -175,23 +175,6 @@ export function planReturn(
   };
 }
 
-/**
- * Steps that put back what is in reset_method, where that is not what it was at home: a daemon that was ended between a rung's
- * choice of a method and its end leaves the choice, and with it a ladder that has lost its other rungs.
- */
-export function mendMethodSteps(
-  lease: Lease,
-  methodsOf: (fn: FunctionAddress) => string | undefined,
-): readonly Step[] {
-  return lease.home.functions.flatMap(({ address: fn, resetMethod: methods }): Step[] => {
-    const now = methodsOf(fn);
-    if (methods === undefined || now === undefined || now === methods) return [];
-    return [
-      { step: 'reset-method', args: { card: lease.card, fn, methods, otherwise: 'default' } },
-    ];
-  });
-}
-
 // What takeSteps has put into reset_method is taken back.
 function homeMethodSteps(
   lease: Lease,

@@ -113,8 +113,7 @@ async function set(
 ): Promise<RungAnswer | undefined> {
   const path = `${deviceDirectory(host.paths.sys, device)}/${name}`;
   if (readAttribute(path) === undefined) return undefined;
-  // Waking waits for the link and the device: as a reset, up to 60 s for one that does not answer (pci_dev_wait).
-  const result = await host.io.write(path, value, 80_000);
+  const result = await host.io.write(path, value, host.deadlines.wake);
   switch (result.state) {
     case 'ok':
       return undefined;

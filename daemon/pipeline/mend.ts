@@ -1,0 +1,45 @@
+/**
+ * What a daemon that was ended in a rung leaves on the card, as steps that put it right before the card is looked at again: power
+ * that is not pinned any more, and the rung's choice of a reset method. Nothing is written down of either but the lease's home.
+ */
+import type { Config } from '../config/config.ts';
+import { awakeSettings } from '../host/awake.ts';
+import { deviceDirectory } from '../pci/device.ts';
+import { readAttribute } from '../sysfs/read.ts';
+import { type Lease, resetMethodOf } from './lease.ts';
+import type { Step } from './step.ts';
+
+/** Steps for what is not as the lease's state has it; none on a card that is. Reads what never blocks. */
+export function mendSteps(lease: Lease, sys: string, config: Config): readonly Step[] {
+  return [...powerSteps(lease, sys), ...methodSteps(lease, sys, config)];
+}
+
+/**
+ * While it is away from home its power is pinned (invariant 7); d3cold lets it sleep. A card whose power is off reads as dead, and
+ * no other rung reaches it. What was found at home is in the lease, and put back in the end; of one that libvirt bound nothing is.
+ */
+function powerSteps({ card, home }: Lease, sys: string): readonly Step[] {
+  const devices = [...new Set(home.power.map((setting) => setting.device))];
+  const isPinned = devices.every((device) =>
+    awakeSettings.every(([name, value]) => {
+      const now = readAttribute(`${deviceDirectory(sys, device)}/${name}`);
+      return now === undefined || now === value;
+    }),
+  );
+  return isPinned ? [] : [{ step: 'pin-power', args: { card, devices } }];
+}
+
+/**
+ * The choice stays in reset_method, and with it a ladder that has lost its other rungs. With a card that libvirt bound that may
+ * have been in `stopped`, which leaves no other trace; on others the configuration's choice is there while it is lent.
+ */
+function methodSteps(lease: Lease, sys: string, config: Config): readonly Step[] {
+  const { card, boundBy, state, home } = lease;
+  const isChosen = state === 'lent' || config.cards.get(card)?.resetMethod !== undefined;
+  if (boundBy === 'revived' && isChosen) return [];
+  return home.functions.flatMap(({ address: fn, resetMethod: methods }): Step[] => {
+    const now = resetMethodOf(sys, fn);
+    if (methods === undefined || now === undefined || now === methods) return [];
+    return [{ step: 'reset-method', args: { card, fn, methods, otherwise: 'default' } }];
+  });
+}
