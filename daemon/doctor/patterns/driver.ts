@@ -71,7 +71,7 @@ export const driverPatterns: readonly Pattern[] = [
   },
   {
     id: 'cpu-locked',
-    hints: ['lockup', 'detected stall', 'self-detected'],
+    hints: ['lockup', 'detected stall', 'detected expedited stall', 'self-detected'],
     line: /\bBUG: soft lockup|\bhard LOCKUP\b|rcu\w*: .*detected (?:expedited )?stall|self-detected stall on CPU/i,
     shows: ['driver-stuck'],
     risk: true,
