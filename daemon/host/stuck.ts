@@ -10,7 +10,10 @@ export interface StuckChildren {
   /** The pid of a card's stuck child; undefined when there is none. */
   of(card: CardAddress): number | undefined;
   note(card: CardAddress, pid: number, holdsBus?: boolean): void;
+  /** The child is back: tells who asked, and which card it was. */
   freed(pid: number): CardAddress | undefined;
+  /** Calls back, once, when that child is back: before its card is anybody's again; at once where it is none of these. */
+  whenFreed(pid: number, act: () => void): void;
   /** The pid of a child that hangs in a remove, a rescan or a slot's power: the kernel lets nobody else do these. */
   busHeldBy(): number | undefined;
 }
@@ -18,6 +21,7 @@ export interface StuckChildren {
 /** An empty registry. */
 export function createStuckChildren(): StuckChildren {
   const children = new Map<number, { readonly card: CardAddress; readonly holdsBus: boolean }>();
+  const waiting = new Map<number, readonly (() => void)[]>();
   const pidOf = (isMeant: (card: CardAddress, holdsBus: boolean) => boolean) => {
     for (const [pid, { card, holdsBus }] of children) if (isMeant(card, holdsBus)) return pid;
     return undefined;
@@ -29,7 +33,14 @@ export function createStuckChildren(): StuckChildren {
     freed(pid) {
       const card = children.get(pid)?.card;
       children.delete(pid);
+      const acts = waiting.get(pid) ?? [];
+      waiting.delete(pid);
+      for (const act of acts) act();
       return card;
+    },
+    whenFreed(pid, act) {
+      if (children.has(pid)) waiting.set(pid, [...(waiting.get(pid) ?? []), act]);
+      else act();
     },
   };
 }

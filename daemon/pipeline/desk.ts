@@ -107,6 +107,7 @@ export function createDesk(parts: DeskParts): Desk {
     hadGuest: ({ uuid, since, boundBy }) =>
       uuid !== '' && (boundBy === 'libvirt' || domains.activeAt(uuid) >= since),
   });
+  host.risk.onMark(() => tell({ kind: 'manager' }));
   const homecoming = createHomecoming({ host, leases, handover, isActive: domains.isActive });
   const guests = createGuests({
     host,

@@ -6,6 +6,8 @@ import { asRevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { accessedCard, isBusWide } from '../host/stuck.ts';
 import { type CardAddress, cardOf as cardOfFunction } from '../pci/address.ts';
+import { openLogJudge } from '../reset/log-evidence.ts';
+import { watchRisk } from '../reset/risk-watch.ts';
 import type { LeftOver } from '../sysfs/left-over.ts';
 import type { Journal } from './journal.ts';
 import type { Stamp } from './journal-entry.ts';
@@ -48,7 +50,10 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
       { pid, path, card },
       'A child of the daemon before this one hangs in the kernel: its card is left alone until it is back',
     );
-    if (card !== undefined) host.stuck.note(card, pid, isBusWide(path));
+    if (card === undefined) continue;
+    host.stuck.note(card, pid, isBusWide(path));
+    const when = `while a child of the daemon before this one hung with card ${card}`;
+    watchRisk(host, await openLogJudge(), when, host.kernelLog.cursor()).follow(pid);
   }
   await ledger.addQuarantine(judged.quarantine);
   for (const { card, kind, name, kernel } of judged.quarantine) {

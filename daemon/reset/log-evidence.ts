@@ -19,18 +19,28 @@ export interface LogEvidence {
 const decisive: LogClass = 'reset-failed';
 const maxText = 300;
 
-type Judge = (lines: readonly string[], own: readonly FunctionAddress[]) => LogEvidence;
+/** A child of ours that hangs on a dead card is known already (invariant 3) and is no danger to the host. */
+const ownChild = /\btask dd:\d+ blocked (in I\/O wait )?for more than/;
 
-/**
- * Loads the reader, which takes some 10 ms the first time: while the kernel is busy with the rung. It judges the lines that name
- * one of `own`, and those about the IOMMU that name nobody.
- */
-export async function openLogJudge(): Promise<Judge> {
+export interface LogJudge {
+  /** Judges the lines that name one of `own`, and those about the IOMMU that name nobody. */
+  judge(lines: readonly string[], own: readonly FunctionAddress[]): LogEvidence;
+  /** The first of the lines that says that the host itself is at risk (invariant 9); undefined when none does. */
+  riskIn(lines: readonly string[]): string | undefined;
+}
+
+/** Loads the reader, which takes some 10 ms the first time: while the kernel is busy with the rung. */
+export async function openLogJudge(): Promise<LogJudge> {
   const [explain, line] = await Promise.all([
     import('../doctor/explain.ts'),
     import('../doctor/log-line.ts'),
   ]);
-  return (lines, own) => judge(lines, own, explain, line);
+  const { classify } = explain;
+  return {
+    judge: (lines, own) => judge(lines, own, explain, line),
+    riskIn: (lines) =>
+      lines.find((text) => !ownChild.test(text) && classify(text)?.hostAtRisk === true),
+  };
 }
 
 function judge(

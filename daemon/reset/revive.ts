@@ -6,7 +6,6 @@
 import { holdersOf, hostNodes, namesOf, vfioNodesOf } from '../host/holders.ts';
 import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
-import { riskIn } from '../host/risk.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { aerRises, readAerCounts, riseText } from '../pci/aer.ts';
 import { deviceDirectory } from '../pci/device.ts';
@@ -19,6 +18,7 @@ import { ladderFor } from './ladder.ts';
 import { type LogEvidence, openLogJudge } from './log-evidence.ts';
 import { outcomeKey } from './outcome-key.ts';
 import { preferred, reachesHost } from './preference.ts';
+import { watchRisk } from './risk-watch.ts';
 import { type RungAnswer, readResetFacts } from './rung.ts';
 import { checkCard, idOfCard, pathOf } from './verify.ts';
 
@@ -98,7 +98,8 @@ const linkBreaking: ReadonlySet<RungName> = new Set([
   'd3cold',
   'suspend',
 ]);
-const maxRiskLines = 2000;
+/** Most kernel log lines judged per rung. */
+const maxJudgedLines = 2000;
 /** Most kernel log lines quoted per rung. */
 const maxLogLines = 6;
 
@@ -207,8 +208,6 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
     await options.onRung?.(name, record);
     const result = { wasHealthy, worked: healed, ms, at: Date.now() * 1000 };
     await host.ledger.addResult(outcomeKey(host, card, quirk, name), result);
-    const risk = riskIn(host.kernelLog.since(climb.firstCursor, [''], maxRiskLines));
-    if (risk !== undefined) await host.risk.mark(`during ${name} of card ${card.address}: ${risk}`);
     if (answer.state === 'stuck') return `${name} hangs in the kernel`;
     if (healed) return undefined;
   }
@@ -248,15 +247,19 @@ async function tryRung(
   const since = answer.state === 'error' ? undefined : linkBreaking.has(name) ? now : counts;
   const found =
     answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card, since);
-  const said = host.kernelLog.since(cursor, [''], maxRiskLines);
+  const said = host.kernelLog.since(cursor, [''], maxJudgedLines);
   // What the kernel's own recovery says of a link that was taken down is of no more weight than the error itself.
   const judged = linkBreaking.has(name) ? said.filter((line) => !line.includes('AER: ')) : said;
-  const judgeLog = await opening;
-  const log = judgeLog(judged, path);
+  const logJudge = await opening;
+  const log = logJudge.judge(judged, path);
   climb.health = withLog(found, log, card);
   if (found.state === 'healthy' && log.against !== undefined) {
     host.baseline.setDoubt(card.address, doubtOf(card, log.against));
   }
+  const when = `during ${name} of card ${card.address}`;
+  const risk = watchRisk(host, logJudge, when, climb.firstCursor);
+  await risk.look();
+  if (answer.state === 'stuck') risk.follow(answer.pid);
   const quoted = host.kernelLog.since(cursor, path, maxLogLines);
   const errors = aerRises(counts, now, path).map(riseText);
   const detail = [

@@ -86,7 +86,14 @@ describe('guardIo', () => {
   test('a card is free again when its last child is back', () => {
     stuck.note(bochs, 1);
     stuck.note(bochs, 2);
+    const told: unknown[] = [];
+    for (const pid of [1, 1, 2, 3]) stuck.whenFreed(pid, () => told.push([pid, stuck.of(bochs)]));
+    assert.deepEqual(told, [[3, 1]]);
     assert.equal(stuck.freed(1), bochs);
+    assert.deepEqual(
+      told.slice(1),
+      [1, 1].map((pid) => [pid, 2]),
+    );
     assert.equal(stuck.of(bochs), 2);
     assert.equal(stuck.freed(2), bochs);
     assert.equal(stuck.of(bochs), undefined);

@@ -1,6 +1,6 @@
 /** The start of a daemon over what the one before it, or the boot before this one, has left; and what people clear. */
 import assert from 'node:assert/strict';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import { RevivedError } from '../../../daemon/errors.ts';
@@ -203,7 +203,16 @@ describe('recover', () => {
     assert.deepEqual([state(), desk.manager().runningJobs, sim.kernel.writes], ['taking', 0, []]);
     const events = () => journalOf(sim.host.paths.journal).map(({ event }) => event);
     assert.deepEqual(events().slice(events().indexOf('daemon')), ['daemon', 'intent', 'lease']);
+    const told: string[] = [];
+    desk.onChange(({ kind }) => told.push(kind));
+    const line = 'watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:77]';
+    appendFileSync(`${sim.host.paths.dev}/kmsg`, `6,1,1,-;${line}\n`.padEnd(8192));
     assert.equal(sim.host.stuck.freed(pid), bochs);
+    assert.equal(
+      desk.manager().hostAtRisk,
+      `while a child of the daemon before this one hung with card ${bochs}: ${line}`,
+    );
+    assert.deepEqual(told, ['manager']);
     desk.onFreed(bochs);
     await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
     assert.equal(state(), 'home');
