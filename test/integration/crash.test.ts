@@ -18,6 +18,7 @@ import { openLeases } from '../../daemon/pipeline/lease.ts';
 import { executors } from '../../daemon/pipeline/steps/index.ts';
 import { SimKernel } from '../sim/kernel.ts';
 import { type MachineSpec, machine } from '../sim/machine.ts';
+import { simSleep } from '../sim/sleep.ts';
 import {
   benchCards,
   benchMachine,
@@ -47,7 +48,6 @@ class Killer {
   get isDead(): boolean {
     return this.points >= this.at;
   }
-  /** Resolves when it is dead. */
   get death(): Promise<void> {
     return this.#grave.opened;
   }
@@ -177,6 +177,7 @@ class Room {
     const host: Host = {
       ...sim.host,
       io: { ...io, write: killer.around(io.write) },
+      suspend: simSleep(this.kernel, (write) => killer.around(write)),
       loadModule: async (name) => {
         if (this.way.way === 'refused') throw new RevivedError('failed', `There is no ${name}.`);
       },
@@ -220,8 +221,7 @@ class Room {
   /** Up to where the way begins. */
   async begin(): Promise<void> {
     const { card, way, ails, machine } = this.way;
-    const isReturn = way === 'return' || way === 'give-back';
-    if (isReturn) {
+    if (way === 'return' || way === 'give-back') {
       const first = await this.daemon();
       await first.desk.recover();
       if (way === 'return') await this.#hook(first, 'prepare');

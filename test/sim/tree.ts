@@ -46,7 +46,7 @@ export class Tree {
     for (const file of ['rescan', 'drivers_probe']) this.#put(`sys/bus/pci/${file}`, '', 0o200);
     this.#put('sys/bus/pci/drivers_autoprobe', '1\n', 0o644);
     this.#put('sys/power/state', 'freeze mem disk\n', 0o644);
-    this.#put('sys/power/mem_sleep', 's2idle [deep]\n', 0o644);
+    this.#put('sys/power/mem_sleep', '[s2idle] deep\n', 0o644);
     if (state.rtc) this.#put('sys/class/rtc/rtc0/wakealarm', '', 0o644);
     this.#put('sys/devices/pci0000:00/power/control', 'auto\n', 0o644);
     this.#put('dev/vfio/vfio', '');

@@ -29,6 +29,7 @@ import { simIo, simPaths } from '../sim/io.ts';
 import { SimKernel } from '../sim/kernel.ts';
 import { machine } from '../sim/machine.ts';
 import { labSpec } from '../sim/presets.ts';
+import { simSleep } from '../sim/sleep.ts';
 import type { MachineState } from '../sim/state.ts';
 import { card } from './inventory-of.ts';
 
@@ -129,7 +130,7 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
     rescanLock: createLock('the PCI bus'),
     stuck,
     deadlines: { ...defaultDeadlines, ...shortWaits, ...deadlines },
-    suspend: { against: () => undefined, sleep: async () => kernel.suspend() },
+    suspend: simSleep(kernel),
     async loadModule(name, sign) {
       if (sign === 'driver') kernel.loadDriver(name);
       else if (!kernel.loadModule(name)) throw new RevivedError('failed', `There is no ${name}.`);
@@ -269,9 +270,10 @@ export async function readGuest(xml: string): Promise<DomainConfig> {
 }
 
 const settings = ['driver_override', 'power/control', 'd3cold_allowed', 'reset_method'] as const;
+const hostSettings = ['power/mem_sleep', 'class/rtc/rtc0/wakealarm'] as const;
 
 /**
- * What the daemon may change, of all devices: driver and settings. `without` leaves settings out that a removal renews
+ * What the daemon may change, of all devices: driver and settings; and of the host. `without` leaves settings out that a removal renews
  * (facts/kernel.md 0.11).
  */
 export function treeOf(
@@ -279,6 +281,10 @@ export function treeOf(
   without: readonly (typeof settings)[number][] = [],
 ): Readonly<Record<string, string>> {
   const tree: Record<string, string> = {};
+  for (const name of hostSettings) {
+    if (existsSync(`${sys}/${name}`))
+      tree[name] = readFileSync(`${sys}/${name}`, 'latin1').trimEnd();
+  }
   for (const address of readInventory(sys).functions.keys()) {
     const directory = `${sys}/bus/pci/devices/${address}`;
     tree[`${address} driver`] = readLinkName(`${directory}/driver`) ?? '-';
