@@ -42,6 +42,7 @@ export function logindSleep(connection: Pick<Connection, 'call' | 'watch'>): Log
       await connection.watch(rule, ({ body }) => listener(body[0] === true));
       heard = sender;
     },
+    isPreparing: async () => (await door.property('PreparingForSleep')) === true,
     async suspend() {
       await door.call('Suspend', 'b', [false]);
     },

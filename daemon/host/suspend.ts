@@ -16,6 +16,10 @@ export interface Sleep {
   against(card: CardAddress): string | undefined;
   /** Sleeps and comes back; rejects with what kept it awake. */
   sleep(): Promise<void>;
+  /** What `sleep` changes for as long as it lasts, as it is now: for `undo`, through the journal. */
+  survey(): Readonly<Record<string, string>>;
+  /** Puts back what a daemon that was ended in `sleep` left; rejects when the host is on its way to sleep for good. */
+  undo(before: Readonly<Record<string, string>>): Promise<void>;
 }
 
 /** org.freedesktop.login1, as far as it is used here. */
@@ -28,6 +32,8 @@ export interface Logind {
    */
   onPrepare(listener: (before: boolean) => void): Promise<void>;
   suspend(): Promise<void>;
+  /** PreparingForSleep: true from the request to sleep until the host is awake again. */
+  isPreparing(): Promise<boolean>;
 }
 
 export interface SleepParts {
@@ -40,8 +46,11 @@ export interface SleepParts {
   readonly running: (card: CardAddress) => readonly string[] | undefined;
   /** never: not at all. alone: when no domain runs. always: their owners agree. */
   readonly allowed: () => 'never' | 'alone' | 'always';
-  /** How often the alarm is put off while the host still runs, and how long news of its sleep are waited for. */
-  readonly times?: { readonly pushMs: number; readonly wholeMs: number };
+  /**
+   * How often the alarm is put off while the host still runs, how long news of its sleep are waited for, and how long the end of
+   * one that an earlier daemon asked for: the start of ours waits for that (TimeoutStartSec=60 in the unit).
+   */
+  readonly times?: typeof usualTimes;
 }
 
 /**
@@ -52,7 +61,7 @@ const alarmSeconds = 20;
 /** It is put off by that much each time that this has passed before the host sleeps (wakealarm_store of drivers/rtc/sysfs.c). */
 const pushSeconds = 5;
 /** From the request to the news that it is over: the clock of this stands still while the host sleeps. */
-const usualTimes = { pushMs: pushSeconds * 1000, wholeMs: 60_000 };
+const usualTimes = { pushMs: pushSeconds * 1000, wholeMs: 60_000, undoMs: 20_000 };
 
 /** Why this host cannot sleep and wake by itself; undefined when it can. Reads what never blocks. */
 export function sleepObstacle(sys: string): string | undefined {
@@ -70,6 +79,8 @@ export function createSleep(parts: SleepParts): Sleep {
   const { sys, io, logind, writeMs } = parts;
   const set = (path: string, value: string): Promise<unknown> =>
     writeAttribute(io, path, value, writeMs);
+  const kinds = `${sys}/power/mem_sleep`;
+  const chosenKind = () => /\[(\w+)\]/.exec(readAttribute(kinds) ?? '')?.[1];
   let awake = 0;
   const onPrepare = (before: boolean): void => {
     if (!before) awake++;
@@ -91,8 +102,7 @@ export function createSleep(parts: SleepParts): Sleep {
       const blocked = (await logind.blocked()).split(':').includes('sleep');
       if (blocked) throw notAsleep('a program blocks it (systemd-inhibit --list names it)');
       await logind.onPrepare(onPrepare);
-      const kinds = `${sys}/power/mem_sleep`;
-      const chosen = /\[(\w+)\]/.exec(readAttribute(kinds) ?? '')?.[1];
+      const chosen = chosenKind();
       const stats = () => readAttribute(`${sys}/power/suspend_stats/success`);
       const before = stats();
       if (chosen !== 'deep') await set(kinds, 'deep');
@@ -124,6 +134,27 @@ export function createSleep(parts: SleepParts): Sleep {
           await set(kinds, chosen).catch(() => undefined);
         }
       }
+    },
+    survey() {
+      const kind = chosenKind();
+      const alarm = readAttribute(alarmOf(sys));
+      return {
+        ...(kind === undefined || kind === 'deep' ? {} : { kind }),
+        ...(alarm === '' ? { alarm } : {}),
+      };
+    },
+    async undo({ kind, alarm }) {
+      // A host that sleeps yet needs both. Without logind there is nobody who would let it.
+      const isOver = async (): Promise<true | undefined> =>
+        (await logind.isPreparing().catch(() => false)) ? undefined : true;
+      const { undoMs } = parts.times ?? usualTimes;
+      const over = await waitFor(isOver, undoMs, 250);
+      if (over !== true) throw notAsleep('it has been on its way there for too long');
+      // Else somebody has chosen anew meanwhile.
+      const isOurs = kind !== undefined && /^\w{1,16}$/.test(kind) && chosenKind() === 'deep';
+      if (isOurs) await set(kinds, kind);
+      // Ours, or the sleep would not have been begun: with it the next one would not be either.
+      if (alarm === '' && readAttribute(alarmOf(sys)) !== '') await set(alarmOf(sys), '0');
     },
   };
 }

@@ -4,6 +4,7 @@
  */
 import { type CardAddress, isCardAddress } from '../pci/address.ts';
 import { isRecord } from '../record.ts';
+import type { HostBefore } from '../reset/rung.ts';
 import { isLease, type Lease } from './lease.ts';
 import type { JobView, StepRecord } from './service.ts';
 import { type Step, stepTitle, type UndoData } from './step.ts';
@@ -31,6 +32,8 @@ export type JournalEntry =
       readonly card: CardAddress;
       readonly rung: string;
       readonly detail: string;
+      /** What it changes of the host, as it was before (reset/rung.ts). */
+      readonly before?: HostBefore;
     }
   | { readonly event: 'lease'; readonly lease: Lease }
   | { readonly event: 'home'; readonly card: CardAddress };
@@ -104,10 +107,12 @@ function read(value: Record<string, unknown>): Unstamped<PastEntry> | undefined 
     case 'job':
       return isJobView(job) ? { event, job } : undefined;
     case 'rung':
-    case 'rung-done':
-      return isNumber(job) && address(card) && text(rung) && text(value['detail'])
-        ? { event, job, card, rung, detail: value['detail'] }
+    case 'rung-done': {
+      const { detail, before } = value;
+      return isNumber(job) && address(card) && text(rung) && text(detail)
+        ? { event, job, card, rung, detail, ...(isBefore(before) ? { before } : {}) }
         : undefined;
+    }
     case 'lease':
       return isLease(lease) ? { event, lease } : undefined;
     case 'home':
@@ -212,6 +217,10 @@ function isStepRecord(value: unknown): value is StepRecord {
     isNumber(value['ms']) &&
     typeof value['detail'] === 'string'
   );
+}
+
+function isBefore(value: unknown): value is HostBefore {
+  return isRecord(value) && Object.values(value).every(text);
 }
 
 function address(value: unknown): value is CardAddress {

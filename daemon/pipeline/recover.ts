@@ -6,6 +6,8 @@ import { asRevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { accessedCard, isBusWide } from '../host/stuck.ts';
 import { type CardAddress, cardOf as cardOfFunction } from '../pci/address.ts';
+import { isRungName } from '../pci/rung-name.ts';
+import { rungs } from '../reset/ladder.ts';
 import { openLogJudge } from '../reset/log-evidence.ts';
 import { watchRisk } from '../reset/risk-watch.ts';
 import type { LeftOver } from '../sysfs/left-over.ts';
@@ -54,6 +56,13 @@ export async function recoverPast(parts: RecoverParts): Promise<void> {
     host.stuck.note(card, pid, isBusWide(path));
     const when = `while a child of the daemon before this one hung with card ${card}`;
     watchRisk(host, await openLogJudge(), when, host.kernelLog.cursor()).follow(pid);
+  }
+  for (const { rung, before } of judged.hostBefore) {
+    const undo = isRungName(rung) ? rungs[rung].undo : undefined;
+    await undo?.(before, host).catch((error: unknown) => {
+      const why = asRevivedError(error).message;
+      log.warn({ rung, why }, 'What a rung that was cut off has changed of the host stays so');
+    });
   }
   await ledger.addQuarantine(judged.quarantine);
   for (const { card, kind, name, kernel } of judged.quarantine) {

@@ -4,6 +4,7 @@
  */
 import type { CardKey, KernelEnds, Quarantined } from '../host/ledger.ts';
 import type { CardAddress } from '../pci/address.ts';
+import type { HostBefore } from '../reset/rung.ts';
 import { type PastEntry, type Stamp, trackOpen } from './journal-entry.ts';
 import type { Lease } from './lease.ts';
 import type { Finding, JobView } from './service.ts';
@@ -23,6 +24,8 @@ export interface Judgement {
   readonly endedWell: readonly (CardKey & Stamp)[];
   /** Cards on which something was begun and not ended in this boot. */
   readonly begun: readonly CardAddress[];
+  /** Rungs that were begun and not ended in this boot, with the host as it was before them: a new boot has it so by itself. */
+  readonly hostBefore: readonly { readonly rung: string; readonly before: HostBefore }[];
   /** Leases of this boot as the journal has them: for a lease file that was lost. */
   readonly leases: readonly Lease[];
 }
@@ -76,6 +79,11 @@ export function judgePast(entries: readonly PastEntry[], { boot }: Stamp, now: n
     died: lentBefore('started'),
     endedWell: lentBefore('stopped'),
     begun: here.flatMap((entry) => hazardOf(entry)?.card ?? []),
+    hostBefore: here.flatMap((entry) =>
+      entry.event === 'rung' && entry.before !== undefined
+        ? [{ rung: entry.rung, before: entry.before }]
+        : [],
+    ),
     leases: here.flatMap((entry) => (entry.event === 'lease' ? [entry.lease] : [])),
   };
 

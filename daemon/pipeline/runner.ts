@@ -144,13 +144,14 @@ function contextOf(step: Step, options: RunOptions, signal: AbortSignal): StepCo
     onDetail: (name, state, ms, detail) => {
       if (state !== 'running') job.note(name, state, ms, detail);
     },
-    journalRung: (rung, detail) =>
+    journalRung: (rung, detail, before) =>
       journal.append({
         event: detail === undefined ? 'rung' : 'rung-done',
         job: job.id,
         card: step.args.card,
         rung,
         detail: detail ?? '',
+        ...(before === undefined ? {} : { before }),
       }),
   };
 }

@@ -6,6 +6,7 @@ import type { Host } from '../host/host.ts';
 import type { CardAddress, FunctionAddress } from '../pci/address.ts';
 import type { Card } from '../pci/inventory.ts';
 import type { RungName } from '../pci/rung-name.ts';
+import type { HostBefore } from '../reset/rung.ts';
 import type { PowerSetting } from './lease.ts';
 
 /** JSON only: arguments are written to the journal before the step is done. */
@@ -75,8 +76,8 @@ export interface StepContext {
     ms: number,
     detail: string,
   ) => void;
-  /** Writes a rung into the journal: before it is begun (no detail) and when it has ended. */
-  readonly journalRung: (rung: string, detail?: string) => Promise<void>;
+  /** Writes a rung into the journal: before it is begun (no detail, but the host as it is) and when it has ended. */
+  readonly journalRung: (rung: string, detail?: string, before?: HostBefore) => Promise<void>;
 }
 
 interface StepText {

@@ -19,7 +19,7 @@ import { type LogEvidence, openLogJudge } from './log-evidence.ts';
 import { outcomeKey } from './outcome-key.ts';
 import { preferred, reachesHost } from './preference.ts';
 import { watchRisk } from './risk-watch.ts';
-import { type RungAnswer, readResetFacts } from './rung.ts';
+import { type HostBefore, type RungAnswer, readResetFacts } from './rung.ts';
 import { checkCard, idOfCard, pathOf } from './verify.ts';
 
 interface RungRecord {
@@ -45,8 +45,11 @@ export interface ReviveOptions {
   /** The kernel module that gives the card device_specific (reset-module.ts). */
   readonly module?: string | undefined;
   readonly signal?: AbortSignal;
-  /** Hears of each rung, before (no record) and after, and is waited for: before it is begun, it is on disk. */
-  readonly onRung?: (rung: RungName, record?: RungRecord) => Promise<void>;
+  /**
+   * Hears of each rung, before (no record, but what it changes of the host as it is) and after, and is waited for: before it is
+   * begun, it is on disk.
+   */
+  readonly onRung?: (rung: RungName, record?: RungRecord, before?: HostBefore) => Promise<void>;
 }
 
 export interface Revival {
@@ -195,7 +198,7 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
         `Rung ${name} is never right on this card (${entry.forced}), but its configuration forces it`,
       );
     }
-    await options.onRung?.(name);
+    await options.onRung?.(name, undefined, entry.rung.survey?.(host));
     const start = performance.now();
     const wasHealthy = climb.health.state === 'healthy';
     const answer = await tryRung(climb, name, () => entry.rung.run(facts, host));

@@ -57,6 +57,9 @@ export type RungAnswer =
   | { readonly state: 'done' | 'error'; readonly said: string }
   | { readonly state: 'stuck'; readonly said: string; readonly pid: number };
 
+/** What a rung changes of the host that a daemon ended in it leaves changed, as it was before. */
+export type HostBefore = Readonly<Record<string, string>>;
+
 export interface Rung {
   readonly name: RungName;
   /** One clause for people: "resets the bus below the port, with all functions of the card". */
@@ -68,6 +71,10 @@ export interface Rung {
   assess(facts: ResetFacts): Assessment;
   /** Does it. Never throws for what the kernel answers. */
   run(facts: ResetFacts, host: Host): Promise<RungAnswer>;
+  /** Goes into the journal before it is done, for `undo`. Only where it changes more than the card, whose home the lease has. */
+  readonly survey?: (host: Host) => HostBefore;
+  /** Puts that back, at the start of the daemon after one that was ended in it; must be right at any point of it. */
+  readonly undo?: (before: HostBefore, host: Host) => Promise<void>;
 }
 
 /** Reads the facts for a card. Nothing of it blocks. `module`: see reset-module.ts. */

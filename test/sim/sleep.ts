@@ -19,6 +19,7 @@ export function simSleep(
     io: { write: around(write), read: () => Promise.reject(new Error('nothing is read')) },
     logind: {
       blocked: async () => '',
+      isPreparing: async () => false,
       onPrepare: async (hear) => {
         listener = hear;
       },

@@ -34,9 +34,9 @@ export const reviveStep: StepExecutor<'revive'> = {
       whenHealthy,
       module: module ?? undefined,
       signal,
-      async onRung(rung, record) {
+      async onRung(rung, record, before) {
         if (record === undefined) {
-          await journalRung(rung);
+          await journalRung(rung, undefined, before);
           onDetail(`rung ${rung}`, 'running', 0, '');
           return;
         }

@@ -27,6 +27,8 @@ export const suspend: Rung = {
     if (driven !== undefined) return no(`${driven}: it must be unbound first`);
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
+  survey: (host) => host.suspend.survey(),
+  undo: (before, host) => host.suspend.undo(before),
   run(facts, host) {
     return onTheBus(facts, host, async () => {
       const settings = await saveSettings(facts, host);

@@ -36,6 +36,7 @@ function logindThat(sleeps: boolean, blocked = 'shutdown'): Logind {
   let listener = (_before: boolean): void => {};
   return {
     blocked: async () => blocked,
+    isPreparing: async () => false,
     onPrepare: async (hear) => {
       listener = hear;
     },
@@ -71,7 +72,7 @@ test('the alarm is set before the host sleeps, and taken back when it is awake',
 });
 
 test('the alarm is put off while programs hold the sleep up', async () => {
-  const times = { pushMs: 1, wholeMs: 5_000 };
+  const times = { pushMs: 1, wholeMs: 5_000, undoMs: 1 };
   const logind = logindThat(true);
   const slow = {
     ...logind,
@@ -84,7 +85,7 @@ test('the alarm is put off while programs hold the sleep up', async () => {
 
 test('a host that has not slept in time may do so later, and is woken then', async () => {
   const logind = { ...logindThat(true), suspend: async () => {} };
-  const times = { pushMs: 1000, wholeMs: 1 };
+  const times = { pushMs: 1000, wholeMs: 1, undoMs: 1 };
   await assert.rejects(sleepOf({ logind, times }).sleep(), /nothing was heard of it/);
   assert.deepEqual(written, [`${alarm} = +20`]);
 });
@@ -94,6 +95,38 @@ test('deep is chosen where it is not, and the old choice comes back', async () =
   await sleepOf().sleep();
   assert.deepEqual(written.at(0), 'power/mem_sleep = deep');
   assert.deepEqual(written.at(-1), 'power/mem_sleep = s2idle');
+});
+
+test('what a daemon that was ended in it left is put back, once, and what was there before stays', async () => {
+  put('power/mem_sleep', '[s2idle] deep\n');
+  const before = sleepOf().survey();
+  assert.deepEqual(before, { kind: 's2idle', alarm: '' });
+  await sleepOf().undo(before);
+  assert.deepEqual(written, []);
+  put('power/mem_sleep', 's2idle [deep]\n');
+  put(alarm, '1795000000');
+  await sleepOf().undo(before);
+  await sleepOf().undo(before);
+  assert.deepEqual(written, ['power/mem_sleep = s2idle', `${alarm} = 0`]);
+  put('power/mem_sleep', 's2idle [deep]\n');
+  put(alarm, '1795000000');
+  assert.deepEqual(sleepOf().survey(), {});
+  await sleepOf().undo({});
+  await sleepOf().undo({ kind: 'deep 1\n' });
+  assert.equal(written.length, 2);
+});
+
+test('while the host is on its way to sleep, what it needs for that and for waking stays', async () => {
+  put(alarm, '1795000000');
+  const logind = { ...logindThat(true), isPreparing: async () => written.length === 0 };
+  const undone = sleepOf({ logind, times: { pushMs: 1, wholeMs: 1, undoMs: 1 } }).undo({
+    kind: 's2idle',
+  });
+  await assert.rejects(undone, /on its way there for too long/);
+  assert.deepEqual(written, []);
+  const gone = { ...logind, isPreparing: () => Promise.reject(new Error('no logind')) };
+  await sleepOf({ logind: gone }).undo({ kind: 's2idle', alarm: '' });
+  assert.deepEqual(written, ['power/mem_sleep = s2idle', `${alarm} = 0`]);
 });
 
 test('a host that gave it up is not taken for one that slept', async () => {

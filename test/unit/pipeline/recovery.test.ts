@@ -42,6 +42,19 @@ const of = (name: 'wait-free' | 'unbind' | 'restore-power' | 'revive'): JournalE
       : JSON.parse(JSON.stringify({ step: name, args: { card: gpu } })),
 });
 
+test('the host as it was before a rung is known while that is open, in its boot, and if it is text', () => {
+  const begun = { ...rung('rung', 7), before: { kind: 's2idle' } };
+  const kept = [{ rung: 'bus', before: { kind: 's2idle' } }];
+  assert.deepEqual(judge(past(here, begun)).hostBefore, kept);
+  const others = [past(other, begun), past(here, begun, rung('rung-done', 7))];
+  for (const before of [{ kind: 7 }, 'deep', ['s2idle', {}], null]) {
+    const line = { v: 1, lastJob: 0, ...here, ...rung('rung', 7), before };
+    others.push(parsed([JSON.stringify(line)]));
+    assert.equal(others.at(-1)?.length, 1);
+  }
+  for (const entries of others) assert.deepEqual(judge(entries).hostBefore, []);
+});
+
 describe('jobs that were cut off', () => {
   test('are those without an end, with the last thing that was open in them', () => {
     const { cutOff, quarantine } = judge(

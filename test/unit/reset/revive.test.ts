@@ -165,8 +165,9 @@ describe('revive', () => {
       sim.kernel.write(sim.at(fn, 'driver/unbind'), fn);
     sim.kernel.die(bochs, { healsBy: ['suspend'] });
     const order: readonly RungName[] = ['suspend'];
-    const sleep = { against: () => 'web would sleep as well', sleep: () => assert.fail('it does') };
-    const refused = await revive({ ...sim.host, suspend: sleep }, card(bochs), {
+    const against = () => 'web would sleep as well';
+    const suspend = { ...sim.host.suspend, against, sleep: () => assert.fail('it does') };
+    const refused = await revive({ ...sim.host, suspend }, card(bochs), {
       budgetMs: plenty,
       order,
     });

@@ -211,7 +211,7 @@ describe('rungs of the host', () => {
       const sleep = async () => {
         there = sim.kernel.device(`${bochs}.0`).enumerated;
       };
-      const host = { ...sim.host, suspend: { against: () => undefined, sleep } };
+      const host = { ...sim.host, suspend: { ...sim.host.suspend, sleep } };
       assert.equal((await rungs.suspend.run(facts(card(bochs)), host)).state, 'done');
       assert.equal(there, true);
       assert.equal(sim.kernel.writes.filter(({ path }) => path.endsWith('/remove')).length, 2);
@@ -231,7 +231,7 @@ describe('rungs of the host', () => {
       const sleep = async () => {
         slept++;
       };
-      const asleep = { ...host, suspend: { against: () => undefined, sleep } };
+      const asleep = { ...host, suspend: { ...host.suspend, sleep } };
       const budget = { budgetMs: 1e6, evenIfHealthy: true };
       await revive(asleep, card(bochs), budget);
       assert.deepEqual([slept, kernel.resets], [0, []]);
@@ -242,8 +242,8 @@ describe('rungs of the host', () => {
     test('of a host that stays awake brings the functions back, and says why', async () => {
       await use3();
       const why = new RevivedError('failed', 'The host does not sleep: a program blocks it.');
-      const sleep = { against: () => undefined, sleep: () => Promise.reject(why) };
-      const host = { ...sim.host, suspend: sleep };
+      const sleep = () => Promise.reject(why);
+      const host = { ...sim.host, suspend: { ...sim.host.suspend, sleep } };
       const answer = await rungs.suspend.run(facts(card(bochs)), host);
       assert.deepEqual(answer, { state: 'error', said: why.message });
       assert.deepEqual(settings()[0], ['vfio-pci', 'auto', 'bochs-drm']);
