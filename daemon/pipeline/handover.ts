@@ -27,7 +27,7 @@ import {
   withoutShared,
 } from './lease.ts';
 import { mendSteps } from './mend.ts';
-import { detachSteps, planReturn, refuseForeignLease, takeSteps } from './plan.ts';
+import { detachSteps, planReturn, type Reset, refuseForeignLease, takeSteps } from './plan.ts';
 import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
 import type { Step } from './step.ts';
 
@@ -224,14 +224,14 @@ export function createHandover(parts: HandoverParts): Handover {
     lease: Lease,
     job: Job,
     signal: AbortSignal,
-    reset?: { readonly order: readonly RungName[] | null; readonly evenIfHealthy: boolean },
-    afterCrash = false,
+    reset?: Reset,
   ): Promise<void> => {
+    const isAsked = reset?.evenIfHealthy === true;
     const plan = planReturn(
       withoutShared(lease, leases.all()),
       config(),
       host.deadlines.reviveInBackground,
-      reset ?? (afterCrash ? resetAfterCrash : undefined),
+      reset,
     );
     const card = cardFromHome(lease.card, lease.home);
     const base = { host, job, journal };
@@ -241,13 +241,12 @@ export function createHandover(parts: HandoverParts): Handover {
       try {
         const stop = { ...base, onFailure: 'stop', signal } as const;
         await runSteps(mendSteps(lease, host.paths.sys, config()), stop);
-        const detach = await detachFirst(lease, card, reset !== undefined);
+        const detach = await detachFirst(lease, card, isAsked);
         await runSteps([...detach, ...plan.revive], stop);
       } catch (thrown) {
         notReset = asRevivedError(thrown);
         // A reset that was asked for and not done, on a card that lives and that nobody has open: it goes home.
-        const due = reset !== undefined || afterCrash;
-        const fit = due && notReset.code !== 'stuck' && notReset.code !== 'busy';
+        const fit = isAsked && notReset.code !== 'stuck' && notReset.code !== 'busy';
         const { state } = fit ? await checkCard(host, card) : { state: 'unknown' };
         if (!fit || !(state === 'healthy' || state === 'unknown')) throw notReset;
         const closed = plan.revive.filter((step) => step.step === 'wait-closed');
@@ -265,15 +264,13 @@ export function createHandover(parts: HandoverParts): Handover {
     } catch (thrown) {
       const error = asRevivedError(thrown);
       // Somebody has it open still: it is as lent as before, and comes home when that has ended.
-      if (error.code === 'busy' && reset === undefined) await setLease(stillLent(lease));
+      if (error.code === 'busy' && !isAsked) await setLease(stillLent(lease));
       else await strand(lease, error);
       throw error;
     } finally {
       await recheck(card);
     }
-    if (notReset === undefined) return;
-    if (!afterCrash) throw notReset;
-    host.log.warn({ card: lease.card }, `After a crash of its guest: ${sentence(notReset)}`);
+    if (notReset !== undefined) throw notReset;
   };
 
   return {
@@ -306,7 +303,7 @@ export function createHandover(parts: HandoverParts): Handover {
         if (lease === undefined) return;
         refuseStuck(host.stuck, card);
         await beginLease({ ...lease, state: 'returning' });
-        await returnOne(lease, job, job.signal, undefined, afterCrash);
+        await returnOne(lease, job, job.signal, afterCrash === true ? resetAfterCrash : undefined);
       });
     },
     reset(card, order, requestedBy) {
@@ -358,7 +355,7 @@ export function createHandover(parts: HandoverParts): Handover {
   };
 }
 
-const resetAfterCrash = { order: null, evenIfHealthy: false, afterCrash: true };
+const resetAfterCrash: Reset = { order: null, evenIfHealthy: false, afterCrash: true };
 
 function stillLent(lease: Lease): Lease {
   return { ...lease, state: lease.uuid === '' ? lease.state : 'lent' };
