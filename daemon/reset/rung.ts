@@ -11,6 +11,7 @@ import { deviceDirectory, idParts, isBridge } from '../pci/device.ts';
 import type { Card, Inventory } from '../pci/inventory.ts';
 import { familyOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
+import type { IoResult } from '../sysfs/io.ts';
 import { present, readAttribute, readNames } from '../sysfs/read.ts';
 
 export interface PortFacts {
@@ -130,12 +131,35 @@ export function foreign(
   return reached.filter((address) => !own.has(address));
 }
 
-/** The function that a host driver other than vfio's still runs, if any: nothing is reset under a live driver. */
+/** Why nothing is reset: a host driver other than vfio's still runs one of the functions. Undefined where none does. */
 export function hostDriven(facts: ResetFacts): string | undefined {
   const fn = facts.functions.find(
     ({ driver }) => driver !== undefined && driver !== 'vfio-pci' && driver !== 'pci-stub',
   );
-  return fn === undefined ? undefined : `${fn.address} is still run by ${fn.driver}`;
+  return fn === undefined
+    ? undefined
+    : `${fn.address} is still run by ${fn.driver}: it must be unbound first`;
+}
+
+/** A rung that cannot be done here and now. */
+export function unavailable(reason: string): Assessment {
+  return { available: false, reason };
+}
+
+/** What the kernel answered to a write or read that did not go through; undefined for one that did. `what`: for people. */
+export function refusal(result: IoResult, what: string): RungAnswer | undefined {
+  switch (result.state) {
+    case 'ok':
+      return undefined;
+    case 'stuck':
+      return {
+        state: 'stuck',
+        said: `${what} never returned (child ${result.pid})`,
+        pid: result.pid,
+      };
+    case 'error':
+      return { state: 'error', said: `${what}: ${result.errno}` };
+  }
 }
 
 // Slot names mean nothing; `address` is DDDD:BB:DD of the slot (facts/kernel.md 1, slots).

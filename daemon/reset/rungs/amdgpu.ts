@@ -13,9 +13,15 @@ import { mainFunction } from '../../pci/inventory.ts';
 import { readOverride } from '../../pci/override.ts';
 import { quirkOf } from '../../pci/quirks.ts';
 import { printable } from '../../printable.ts';
-import type { IoResult } from '../../sysfs/io.ts';
 import { present, readAttribute, readLinkName, readNames } from '../../sysfs/read.ts';
-import { hostDriven, type ResetFacts, type Rung, type RungAnswer } from '../rung.ts';
+import {
+  hostDriven,
+  type ResetFacts,
+  type Rung,
+  type RungAnswer,
+  refusal,
+  unavailable,
+} from '../rung.ts';
 
 const driver = 'amdgpu';
 /** Firmware is loaded, memory is trained, rings are tested: seconds; 60 s is where the driver itself gives up. */
@@ -30,19 +36,21 @@ export const amdgpu: Rung = {
   expectedMs: 15000,
   worstMs: 200000,
   assess(facts) {
-    const no = (reason: string) => ({ available: false, reason }) as const;
     const main = mainOf(facts);
-    if (facts.gone || main === undefined) return no('no function of the card is on the bus');
+    if (facts.gone || main === undefined)
+      return unavailable('no function of the card is on the bus');
     if (quirkOf(facts.card).driverReset === undefined) {
-      return no('amdgpu does not reset cards of this family');
+      return unavailable('amdgpu does not reset cards of this family');
     }
     if (facts.configDead) {
-      return no('the config space of the card is dead: amdgpu could hang or crash the host on it');
+      return unavailable(
+        'the config space of the card is dead: amdgpu could hang or crash the host on it',
+      );
     }
     // Loading it would let it grab every other AMD card that has no driver, and overrule a blacklist.
-    if (!facts.amdgpuLoaded) return no('the driver amdgpu is not loaded on this host');
+    if (!facts.amdgpuLoaded) return unavailable('the driver amdgpu is not loaded on this host');
     const driven = hostDriven(facts);
-    if (driven !== undefined) return no(`${driven}: it must be unbound first`);
+    if (driven !== undefined) return unavailable(driven);
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
   async run(facts, host) {
@@ -55,10 +63,10 @@ export const amdgpu: Rung = {
     const cursor = host.kernelLog.cursor();
     const own = facts.card.functions.map((fn) => fn.address);
     const log = () => host.kernelLog.since(cursor, own, maxLines);
-    const chosen = asAnswer(await host.io.write(file, `${driver}\n`, limit), 'driver_override');
+    const chosen = refusal(await host.io.write(file, `${driver}\n`, limit), 'driver_override');
     const answer = chosen ?? (await boundReset(facts, main, host, log)) ?? verdict(log(), main);
     if (answer.state === 'stuck') return answer;
-    const back = asAnswer(await host.io.write(file, `${before}\n`, limit), 'driver_override');
+    const back = refusal(await host.io.write(file, `${before}\n`, limit), 'driver_override');
     return back ?? answer;
   },
 };
@@ -81,11 +89,11 @@ async function boundReset(
   const old = now();
   if (old !== undefined) {
     const path = `${sys}/bus/pci/drivers/${old}/unbind`;
-    const left = asAnswer(await host.io.write(path, main, host.deadlines.bind), `unbind ${old}`);
+    const left = refusal(await host.io.write(path, main, host.deadlines.bind), `unbind ${old}`);
     if (left !== undefined) return left;
   }
   const probed = await host.io.write(`${sys}/bus/pci/drivers_probe`, main, probeMs);
-  if (probed.state === 'stuck') return asAnswer(probed, 'binding amdgpu');
+  if (probed.state === 'stuck') return refusal(probed, 'binding amdgpu');
   if (now() !== driver) return { state: 'error', said: 'amdgpu did not take the card' };
   const reset = await trigger(facts, directory, host, log);
   if (reset?.state === 'stuck') return reset;
@@ -95,7 +103,7 @@ async function boundReset(
     return { state: 'error', said: `amdgpu has the card, and it is in use: ${namesOf(open)}` };
   }
   const path = `${sys}/bus/pci/drivers/${driver}/unbind`;
-  const left = asAnswer(await host.io.write(path, main, host.deadlines.bind), 'unbind amdgpu');
+  const left = refusal(await host.io.write(path, main, host.deadlines.bind), 'unbind amdgpu');
   return left?.state === 'stuck' ? left : (reset ?? left);
 }
 
@@ -113,7 +121,7 @@ async function trigger(
   if (minor !== undefined && present(recover)) {
     // Reading it starts the reset, waits for its end and gives its return code.
     const result = await host.io.read(recover, 64, recoverMs);
-    if (result.state !== 'ok') return asAnswer(result, 'amdgpu_gpu_recover');
+    if (result.state !== 'ok') return refusal(result, 'amdgpu_gpu_recover');
     const code = result.data.toString('latin1').trim();
     if (!/^(gpu recover )?0$/.test(code)) {
       return { state: 'error', said: `amdgpu_gpu_recover answered ${printable(code)}` };
@@ -141,7 +149,7 @@ async function bacoAlone(
     for (const { address } of others) {
       const file = `${deviceDirectory(host.paths.sys, address)}/power/control`;
       const result = await host.io.write(file, value, host.deadlines.bind);
-      if (result.state === 'stuck') return asAnswer(result, `power/control of ${address}`);
+      if (result.state === 'stuck') return refusal(result, `power/control of ${address}`);
     }
     return undefined;
   };
@@ -157,12 +165,12 @@ async function bacoCycle(directory: string, host: Host): Promise<RungAnswer | un
     ['power/control', 'auto'],
   ] as const) {
     const result = await host.io.write(`${directory}/${name}`, value, host.deadlines.bind);
-    const refused = asAnswer(result, name);
+    const refused = refusal(result, name);
     if (refused !== undefined && name === 'power/control') return refused;
   }
   const slept = await waitFor(() => (status() === 'suspended' ? true : undefined), sleepMs, 50);
   const awake = await host.io.write(`${directory}/power/control`, 'on', recoverMs);
-  const refused = asAnswer(awake, 'power/control');
+  const refused = refusal(awake, 'power/control');
   if (refused !== undefined) return refused;
   return slept === true
     ? undefined
@@ -180,19 +188,4 @@ function verdict(log: readonly string[], main: FunctionAddress): RungAnswer {
   return bad === undefined
     ? { state: 'done', said: `amdgpu had ${main}, reset it and let it go` }
     : { state: 'error', said: `amdgpu says that it failed: ${printable(bad)}` };
-}
-
-function asAnswer(result: IoResult, what: string): RungAnswer | undefined {
-  switch (result.state) {
-    case 'ok':
-      return undefined;
-    case 'stuck':
-      return {
-        state: 'stuck',
-        said: `${what} never returned (child ${result.pid})`,
-        pid: result.pid,
-      };
-    case 'error':
-      return { state: 'error', said: `${what}: ${result.errno}` };
-  }
 }

@@ -16,6 +16,8 @@ import {
   type ResetFacts,
   type Rung,
   type RungAnswer,
+  refusal,
+  unavailable,
 } from '../rung.ts';
 
 /** A port goes to sleep 100 ms after its last child (pcie_portdrv_probe); more than that means that something keeps it awake. */
@@ -27,14 +29,14 @@ export const d3cold: Rung = {
   expectedMs: 3000,
   worstMs: 120000,
   assess(facts) {
-    const no = (reason: string) => ({ available: false, reason }) as const;
-    if (facts.gone) return no('no function of the card is on the bus');
+    if (facts.gone) return unavailable('no function of the card is on the bus');
     const port = portFor(facts);
-    if (port === undefined) return no('the platform cannot cut the power of this card (no _PR3)');
+    if (port === undefined)
+      return unavailable('the platform cannot cut the power of this card (no _PR3)');
     const others = foreign(facts, port.below);
-    if (others.length > 0) return no(`it would cut off ${others.join(', ')}`);
+    if (others.length > 0) return unavailable(`it would cut off ${others.join(', ')}`);
     const driven = hostDriven(facts);
-    if (driven !== undefined) return no(`${driven}: it must be unbound first`);
+    if (driven !== undefined) return unavailable(driven);
     return { available: true, reaches: port.below };
   },
   async run(facts, host) {
@@ -113,17 +115,5 @@ async function set(
 ): Promise<RungAnswer | undefined> {
   const path = `${deviceDirectory(host.paths.sys, device)}/${name}`;
   if (readAttribute(path) === undefined) return undefined;
-  const result = await host.io.write(path, value, host.deadlines.wake);
-  switch (result.state) {
-    case 'ok':
-      return undefined;
-    case 'stuck':
-      return {
-        state: 'stuck',
-        said: `${name} of ${device} never returned (child ${result.pid})`,
-        pid: result.pid,
-      };
-    case 'error':
-      return { state: 'error', said: `${name} of ${device}: ${result.errno}` };
-  }
+  return refusal(await host.io.write(path, value, host.deadlines.wake), `${name} of ${device}`);
 }

@@ -8,8 +8,15 @@ import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
 import type { RungName } from '../../pci/rung-name.ts';
 import { readAttribute } from '../../sysfs/read.ts';
-import type { Assessment, ResetFacts, Rung, RungAnswer } from '../rung.ts';
-import { hostDriven } from '../rung.ts';
+import {
+  type Assessment,
+  hostDriven,
+  type ResetFacts,
+  type Rung,
+  type RungAnswer,
+  refusal,
+  unavailable,
+} from '../rung.ts';
 
 interface MethodRung {
   readonly name: RungName;
@@ -32,17 +39,17 @@ export function methodRung(method: MethodRung): Rung {
     expectedMs: method.expectedMs,
     worstMs: method.worstMs,
     assess(facts): Assessment {
-      const no = (reason: string): Assessment => ({ available: false, reason });
-      if (facts.gone) return no('no function of the card is on the bus');
+      if (facts.gone) return unavailable('no function of the card is on the bus');
       const reaches = having(facts);
-      if (reaches.length === 0) return no('the kernel offers it for no function of this card');
+      if (reaches.length === 0)
+        return unavailable('the kernel offers it for no function of this card');
       const against = method.unless?.(facts);
-      if (against !== undefined) return no(against);
+      if (against !== undefined) return unavailable(against);
       if (method.throughConfig && facts.configDead) {
-        return no('it works through the config space of the card, which is dead');
+        return unavailable('it works through the config space of the card, which is dead');
       }
       const driven = hostDriven(facts);
-      if (driven !== undefined) return no(`${driven}: it must be unbound first`);
+      if (driven !== undefined) return unavailable(driven);
       return { available: true, reaches };
     },
     async run(facts, host): Promise<RungAnswer> {
@@ -70,23 +77,19 @@ async function resetBy(
   const limit = host.deadlines.attributeWrite;
   const before = readAttribute(file) ?? '';
   const chosen = await host.io.write(file, method, limit);
-  if (chosen.state === 'stuck') {
-    const said = `choosing ${method} never returned (child ${chosen.pid})`;
-    return { state: 'stuck', said, pid: chosen.pid };
-  }
   if (chosen.state === 'error') {
     return { state: 'error', said: `the kernel refuses the method (${chosen.errno})` };
   }
+  const unchosen = refusal(chosen, `choosing ${method}`);
+  if (unchosen !== undefined) return unchosen;
   const reset = await host.io.write(`${directory}/reset`, '1', worstMs);
-  if (reset.state === 'stuck') {
-    const said = `did not return in ${worstMs / 1000} s (child ${reset.pid})`;
-    return { state: 'stuck', said, pid: reset.pid };
-  }
+  const hangs = refusal(reset, method);
+  if (hangs?.state === 'stuck') return hangs;
   // The old list may hold a stale entry that the kernel now refuses: then all methods are probed anew.
   const back = await host.io.write(file, before === '' ? '\n' : before, limit);
   if (back.state === 'error') await host.io.write(file, 'default', limit);
   const seconds = (reset.ms / 1000).toFixed(1);
-  return reset.state === 'ok'
-    ? { state: 'done', said: `returned 0 after ${seconds} s` }
-    : { state: 'error', said: `${reset.errno} after ${seconds} s` };
+  return reset.state === 'error'
+    ? { state: 'error', said: `${reset.errno} after ${seconds} s` }
+    : { state: 'done', said: `returned 0 after ${seconds} s` };
 }

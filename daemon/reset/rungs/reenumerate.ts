@@ -9,7 +9,7 @@ import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
 import { readOverride } from '../../pci/override.ts';
 import { present, readAttribute } from '../../sysfs/read.ts';
-import type { ResetFacts, RungAnswer } from '../rung.ts';
+import { type ResetFacts, type RungAnswer, refusal } from '../rung.ts';
 
 const kept = ['power/control', 'd3cold_allowed'] as const;
 type Settings = ReadonlyMap<FunctionAddress, readonly (readonly [string, string])[]>;
@@ -66,11 +66,8 @@ export async function removeAll(facts: ResetFacts, host: Host): Promise<RungAnsw
     const directory = deviceDirectory(host.paths.sys, address);
     if (!present(directory)) continue;
     const result = await host.io.write(`${directory}/remove`, '1', host.deadlines.bind);
-    if (result.state === 'stuck') {
-      const said = `removing ${address} never returned (child ${result.pid})`;
-      return { state: 'stuck', said, pid: result.pid };
-    }
-    if (result.state === 'error') return failed(`removing ${address}: ${result.errno}`);
+    const refused = refusal(result, `removing ${address}`);
+    if (refused !== undefined) return refused;
   }
   return undefined;
 }
@@ -82,12 +79,7 @@ export async function rescanBelow(facts: ResetFacts, host: Host): Promise<RungAn
     port === undefined
       ? `${host.paths.sys}/bus/pci/rescan`
       : `${deviceDirectory(host.paths.sys, port.address)}/rescan`;
-  const result = await host.io.write(path, '1', host.deadlines.bind);
-  if (result.state === 'stuck') {
-    const said = `the rescan never returned (child ${result.pid})`;
-    return { state: 'stuck', said, pid: result.pid };
-  }
-  return result.state === 'error' ? failed(`rescan: ${result.errno}`) : undefined;
+  return refusal(await host.io.write(path, '1', host.deadlines.bind), 'rescan');
 }
 
 /** Waits until every function of the card is on the bus; says which one is missing at the end. */

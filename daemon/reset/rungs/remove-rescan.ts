@@ -1,5 +1,5 @@
 /** Removes the functions and rescans below the port: re-reads and re-programs everything, resets nothing. */
-import { hostDriven, type Rung } from '../rung.ts';
+import { hostDriven, type Rung, unavailable } from '../rung.ts';
 import {
   onTheBus,
   removeAll,
@@ -16,9 +16,7 @@ export const removeRescan: Rung = {
   worstMs: 100000,
   assess(facts) {
     const driven = hostDriven(facts);
-    if (driven !== undefined) {
-      return { available: false, reason: `${driven}: it must be unbound first` };
-    }
+    if (driven !== undefined) return unavailable(driven);
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
   run(facts, host) {

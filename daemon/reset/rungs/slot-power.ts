@@ -3,7 +3,15 @@
  * with them in place a slot without power answers "Already enabled". EINVAL on 0 means that somebody else took the power
  * away, ENODEV that pciehp has it off already (drivers/pci/hotplug/pciehp_ctrl.c).
  */
-import { foreign, hostDriven, type ResetFacts, type Rung, type RungAnswer } from '../rung.ts';
+import {
+  foreign,
+  hostDriven,
+  type ResetFacts,
+  type Rung,
+  type RungAnswer,
+  refusal,
+  unavailable,
+} from '../rung.ts';
 import {
   onTheBus,
   removeAll,
@@ -20,16 +28,13 @@ export const slotPower: Rung = {
   worstMs: 120000,
   assess(facts) {
     if (facts.slot === undefined) {
-      return { available: false, reason: 'the platform has no power switch for this slot' };
+      return unavailable('the platform has no power switch for this slot');
     }
     const driven = hostDriven(facts);
-    if (driven !== undefined) {
-      return { available: false, reason: `${driven}: it must be unbound first` };
-    }
+    if (driven !== undefined) return unavailable(driven);
     const reaches = below(facts);
     const others = foreign(facts, reaches);
-    if (others.length > 0)
-      return { available: false, reason: `it would cut off ${others.join(', ')}` };
+    if (others.length > 0) return unavailable(`it would cut off ${others.join(', ')}`);
     return { available: true, reaches };
   },
   run(facts, host) {
@@ -51,13 +56,9 @@ export const slotPower: Rung = {
         ['1', []],
       ] satisfies readonly (readonly [string, readonly string[]])[]) {
         const result = await host.io.write(`${slot.directory}/power`, value, host.deadlines.bind);
-        if (result.state === 'stuck') {
-          const said = `slot power ${value} never returned (child ${result.pid})`;
-          return { state: 'stuck', said, pid: result.pid };
-        }
-        if (result.state === 'error' && !tolerated.includes(result.errno)) {
-          return found({ state: 'error', said: `slot power ${value}: ${result.errno}` });
-        }
+        const isTolerated = result.state === 'error' && tolerated.includes(result.errno);
+        const refused = isTolerated ? undefined : refusal(result, `slot power ${value}`);
+        if (refused !== undefined) return found(refused);
       }
       const answer = await waitForAll(facts, host, host.deadlines.appear);
       await restoreSettings(settings, host);

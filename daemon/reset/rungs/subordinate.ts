@@ -4,7 +4,15 @@
  */
 import type { Host } from '../../host/host.ts';
 import { deviceDirectory } from '../../pci/device.ts';
-import { foreign, hostDriven, type PortFacts, type ResetFacts, type Rung } from '../rung.ts';
+import {
+  foreign,
+  hostDriven,
+  type PortFacts,
+  type ResetFacts,
+  type Rung,
+  refusal,
+  unavailable,
+} from '../rung.ts';
 
 const worstMs = 80000;
 
@@ -14,12 +22,11 @@ export const subordinate: Rung = {
   expectedMs: 250,
   worstMs,
   assess(facts) {
-    if (facts.gone) return { available: false, reason: 'no function of the card is on the bus' };
+    if (facts.gone) return unavailable('no function of the card is on the bus');
     const port = portFor(facts);
-    if ('reason' in port) return { available: false, reason: port.reason };
+    if ('reason' in port) return unavailable(port.reason);
     const driven = hostDriven(facts);
-    if (driven !== undefined)
-      return { available: false, reason: `${driven}: it must be unbound first` };
+    if (driven !== undefined) return unavailable(driven);
     return { available: true, reaches: port.below };
   },
   async run(facts, host: Host) {
@@ -28,18 +35,11 @@ export const subordinate: Rung = {
     const file = `${deviceDirectory(host.paths.sys, port.address)}/reset_subordinate`;
     const result = await host.io.write(file, '1', worstMs);
     const seconds = (result.ms / 1000).toFixed(1);
-    switch (result.state) {
-      case 'ok':
-        return { state: 'done', said: `${port.address} returned 0 after ${seconds} s` };
-      case 'error':
-        return { state: 'error', said: `${port.address}: ${result.errno} after ${seconds} s` };
-      case 'stuck':
-        return {
-          state: 'stuck',
-          said: `${port.address} did not return in ${seconds} s (child ${result.pid})`,
-          pid: result.pid,
-        };
-    }
+    const refused = refusal(result, port.address);
+    if (refused?.state === 'stuck') return refused;
+    return refused === undefined
+      ? { state: 'done', said: `${port.address} returned 0 after ${seconds} s` }
+      : { state: 'error', said: `${refused.said} after ${seconds} s` };
   },
 };
 

@@ -5,7 +5,7 @@
  * was replaced, and switches it off and on while we rescan (pciehp_device_replaced, 6.11; seen in the lab).
  */
 import { asRevivedError } from '../../errors.ts';
-import { hostDriven, type Rung } from '../rung.ts';
+import { hostDriven, type Rung, unavailable } from '../rung.ts';
 import {
   onTheBus,
   removeAll,
@@ -21,10 +21,9 @@ export const suspend: Rung = {
   expectedMs: 30000,
   worstMs: 180000,
   assess(facts) {
-    const no = (reason: string) => ({ available: false, reason }) as const;
-    if (facts.noSleep !== undefined) return no(facts.noSleep);
+    if (facts.noSleep !== undefined) return unavailable(facts.noSleep);
     const driven = hostDriven(facts);
-    if (driven !== undefined) return no(`${driven}: it must be unbound first`);
+    if (driven !== undefined) return unavailable(driven);
     return { available: true, reaches: facts.card.functions.map((fn) => fn.address) };
   },
   survey: (host) => host.suspend.survey(),

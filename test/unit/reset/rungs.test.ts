@@ -154,7 +154,7 @@ describe('rungs', () => {
         sim.kernel.hang(sim.at(`${flr}.0`, file));
         const answer = await rungs.flr.run(facts(card(flr)), sim.host);
         assert.ok(answer.state === 'stuck');
-        const what = file === 'reset' ? 'did not return in 80 s' : 'choosing flr never returned';
+        const what = `${file === 'reset' ? '' : 'choosing '}flr never returned`;
         assert.equal(answer.said, `${flr}.0: ${what} (child ${answer.pid})`);
         assert.equal(sim.host.stuck.of(flr), answer.pid);
       });
