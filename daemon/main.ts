@@ -170,8 +170,8 @@ async function main(): Promise<void> {
       guests.onConfig();
       log.info({}, 'The configuration was read anew');
     },
-    async readDomain(xml) {
-      const { name, uuid, hostdevs } = await readDomain(xml);
+    readDomain(xml) {
+      const { name, uuid, hostdevs } = readDomain(xml);
       const managed = hostdevs.every((hostdev) => hostdev.managed);
       return { name, uuid, managed, functions: hostdevs.map((hostdev) => hostdev.address) };
     },
@@ -201,7 +201,7 @@ async function main(): Promise<void> {
     ...{ libvirt, leases, ledger, runs, log, service: desk, boot: stamp.boot },
     config: () => config,
     async onReboot(uuid) {
-      return (await readDomain(await libvirt.domainXml(uuid, { inactive: true }))).onReboot;
+      return readDomain(await libvirt.domainXml(uuid, { inactive: true })).onReboot;
     },
     onDriverChange: reboot.onDriverChange,
     onGuestReset: () => {}, // the event itself says that to `reboot`

@@ -1,6 +1,7 @@
 /**
- * A quick reader of domain XML for those who look at hundreds of domains and change none: a tree of plain objects, 20 times
- * as fast as a DOM. The same bounds as in xml.ts; what is not well-formed is refused.
+ * The reader of domain XML: a tree of plain objects that know where they stand in the text, so that an edit touches nothing
+ * else; 20 times as fast as a DOM, for libvirt waits while a hook's XML is read. Bounded (xml.ts); what is not well-formed
+ * is refused. Its tests hold it against @xmldom/xmldom.
  */
 import { checkBounds, invalidXml, shown } from './xml.ts';
 
@@ -45,20 +46,27 @@ export function readElement(xml: string): XmlElement {
   const outside = element('', new Map(), new Map(), { start: 0, inner: 0 });
   const stack: Open[] = [outside];
   let at = xml.startsWith('\ufeff') ? 1 : 0;
-  while (at < xml.length) {
-    const top = stack.at(-1) ?? outside;
-    const next = xml.indexOf('<', at);
-    const text = xml.slice(at, next === -1 ? xml.length : next);
-    if (text !== '') addText(top, text);
-    if (next === -1) break;
-    at = xml.startsWith('</', next) ? close(xml, next, stack) : open(xml, next, stack);
+  try {
+    while (at < xml.length) {
+      const top = stack.at(-1) ?? outside;
+      const next = xml.indexOf('<', at);
+      const text = xml.slice(at, next === -1 ? xml.length : next);
+      if (text !== '') addText(top, text);
+      if (next === -1) break;
+      at = next;
+      at = xml.startsWith('</', at) ? close(xml, at, stack) : open(xml, at, stack);
+    }
+    const unclosed = stack.at(-1) ?? outside;
+    if (unclosed !== outside) throw broken(`<${shown(unclosed.tag)}> is not closed`);
+    const [root, second] = outside.children;
+    if (root === undefined) throw broken('it has no root element');
+    if (second !== undefined) throw broken('it has more than one root element');
+    return root;
+  } catch (error) {
+    if (!(error instanceof NotWellFormed)) throw error;
+    const line = xml.slice(0, at).split('\n').length;
+    throw invalidXml(`it is not well-formed: ${error.message} (line ${line})`);
   }
-  const unclosed = stack.at(-1) ?? outside;
-  if (unclosed !== outside) throw broken(`<${shown(unclosed.tag)}> is not closed`);
-  const [root, second] = outside.children;
-  if (root === undefined) throw invalidXml('it has no root element');
-  if (second !== undefined) throw broken('it has more than one root element');
-  return root;
 }
 
 /** The first child with this name in this namespace (null: in none); null when there is none. */
@@ -191,6 +199,9 @@ function behind(xml: string, mark: string, from: number, what: string): number {
   return end + mark.length;
 }
 
-function broken(what: string) {
-  return invalidXml(`it is not well-formed: ${what}`);
+/** What is wrong; `readElement` knows in which line. */
+class NotWellFormed extends Error {}
+
+function broken(what: string): NotWellFormed {
+  return new NotWellFormed(what);
 }

@@ -1,17 +1,14 @@
 /**
- * The XML of a domain, read with bounds: the text comes from a hook's stdin, from libvirt, from a file that a user wrote
- * or from a captured host. Whatever is wrong with it is said.
+ * The bounds of a domain's XML and how it is spoken of: the text comes from a hook's stdin, from libvirt, from a file that a
+ * user wrote or from a captured host. element.ts reads it.
  */
-import type { Element } from '@xmldom/xmldom';
 import { RevivedError } from '../errors.ts';
 import { printable } from '../printable.ts';
-
-export type { Element } from '@xmldom/xmldom';
 
 /** Bytes of XML; libvirt itself sends at most 4 MiB over its socket. */
 const maxBytes = 8 * 1024 * 1024;
 // A real domain has some hundred elements, ten levels and a handful of namespaces. The bounds hold the time
-// of one parse under a second; xmldom copies all namespaces of the parent for each element that declares one.
+// of one parse under a second; an element that declares a namespace copies all of its parent's.
 const maxDepth = 256;
 const maxTags = 50_000;
 const maxAttributes = 100_000;
@@ -25,66 +22,7 @@ export function numberOf(text: string, max: number): number | undefined {
   return value <= max ? value : undefined;
 }
 
-/** The elements directly below `parent` with this name, in order. `namespace` null: in none. */
-export function childrenOf(
-  parent: Element,
-  name: string,
-  namespace: string | null = null,
-): readonly Element[] {
-  const found: Element[] = [];
-  for (let node = parent.firstChild; node !== null; node = node.nextSibling) {
-    if (isElement(node) && node.localName === name && (node.namespaceURI || null) === namespace) {
-      found.push(node);
-    }
-  }
-  return found;
-}
-
-/** The first of `childrenOf`; null when there is none. */
-export function childOf(
-  parent: Element,
-  name: string,
-  namespace: string | null = null,
-): Element | null {
-  return childrenOf(parent, name, namespace)[0] ?? null;
-}
-
-/** The text of a child; null when there is no such child. */
-export function textOf(parent: Element, name: string): string | null {
-  return childOf(parent, name)?.textContent ?? null;
-}
-
-function isElement(node: { readonly nodeType: number }): node is Element {
-  return node.nodeType === 1;
-}
-
-/**
- * The root element of an XML text. Rejects with `invalid-argument` and what is wrong, where it is too large or nested too
- * deep, declares a document type or entities, or is not well-formed.
- */
-export async function parseXml(xml: string): Promise<Element> {
-  checkBounds(xml);
-  // Loaded when the first domain is read: it takes 12 ms (bundled), which the start of the daemon need not pay.
-  const { DOMParser } = await import('@xmldom/xmldom');
-  let wrong = 'it is empty';
-  const parser = new DOMParser({
-    // Every level, warnings too: what it warns of is not well-formed (attributes without quotes, ...).
-    onError(_level, message, context: { locator?: { lineNumber?: number } }) {
-      const line = context.locator?.lineNumber;
-      wrong = `${shown(message)}${line === undefined ? '' : ` (line ${line})`}`;
-      throw new Error(wrong);
-    },
-  });
-  try {
-    const root = parser.parseFromString(xml, 'text/xml').documentElement;
-    if (root !== null) return root;
-  } catch (error) {
-    throw invalidXml(`it is not well-formed: ${wrong}`, error);
-  }
-  throw invalidXml('it has no root element');
-}
-
-/** One pass over the text, before any parser sees it: an entity bomb costs nothing. Throws as `parseXml` rejects. */
+/** One pass over the text, before any parser sees it: an entity bomb costs nothing. Throws `invalid-argument`. */
 export function checkBounds(xml: string): void {
   const size = Buffer.byteLength(xml);
   if (size > maxBytes) throw invalidXml(`it has ${size} bytes, more than ${maxBytes}`);

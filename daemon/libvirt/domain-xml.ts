@@ -3,16 +3,8 @@
  * file that a user wrote: it is bounded before it is parsed, and whatever is wrong with it is said.
  */
 
-import {
-  childOf,
-  childrenOf,
-  type Element,
-  invalidXml,
-  numberOf,
-  parseXml,
-  shown,
-  textOf,
-} from '../domain/xml.ts';
+import { childOf, childrenOf, readElement, type XmlElement } from '../domain/element.ts';
+import { invalidXml, numberOf, shown } from '../domain/xml.ts';
 import { type FunctionAddress, functionAddress } from '../pci/address.ts';
 import { isUuid } from './xdr.ts';
 
@@ -59,17 +51,18 @@ export function mentionsPciHostdev(xml: string): boolean {
 }
 
 /**
- * Reads a `<domain>`. Rejects with `invalid-argument` and what is wrong, where it is too large or nested too
+ * Reads a `<domain>`. Throws `invalid-argument` and what is wrong, where it is too large or nested too
  * deep, declares a document type or entities, is not well-formed, is no domain, or has an impossible address.
  */
-export async function readDomain(xml: string): Promise<DomainConfig> {
-  const root = await parseXml(xml);
-  if (root.localName !== 'domain' || root.namespaceURI) {
-    throw invalidXml(`its root is <${shown(root.tagName)}>, not <domain>`);
+export function readDomain(xml: string): DomainConfig {
+  const root = readElement(xml);
+  if (root.name !== 'domain' || root.namespace !== null) {
+    const where = root.namespace === null ? '' : ` of "${shown(root.namespace)}"`;
+    throw invalidXml(`its root is <${shown(root.name)}>${where}, not <domain>`);
   }
   const devices = childOf(root, 'devices');
-  const hostdevs = (devices === null ? [] : childrenOf(devices, 'hostdev')).filter(
-    (node) => node.getAttribute('mode') === 'subsystem' && node.getAttribute('type') === 'pci',
+  const hostdevs = childrenOf(devices, 'hostdev').filter(
+    (node) => node.attributes.get('mode') === 'subsystem' && node.attributes.get('type') === 'pci',
   );
   if (hostdevs.length > maxHostdevs) {
     throw invalidXml(`it has ${hostdevs.length} PCI hostdevs, more than ${maxHostdevs}`);
@@ -78,20 +71,25 @@ export async function readDomain(xml: string): Promise<DomainConfig> {
     name: nameOf(root),
     uuid: uuidOf(root),
     id: idOf(root),
-    emulator: devices === null ? null : textOf(devices, 'emulator'),
+    emulator: textOf(devices, 'emulator'),
     osInfo: osInfoOf(root),
     onReboot: textOf(root, 'on_reboot'),
     hostdevs: hostdevs.map(readHostdev),
   };
 }
 
-function nameOf(root: Element): string {
+// The text of a child; null when there is no such child.
+function textOf(parent: XmlElement | null, name: string): string | null {
+  return childOf(parent, name)?.text ?? null;
+}
+
+function nameOf(root: XmlElement): string {
   const name = textOf(root, 'name');
   if (name === null || name === '') throw invalidXml('it has no <name>');
   return name;
 }
 
-function uuidOf(root: Element): string {
+function uuidOf(root: XmlElement): string {
   const text = textOf(root, 'uuid');
   if (text === null) throw invalidXml('it has no <uuid>');
   const uuid = text.trim().toLowerCase();
@@ -99,41 +97,39 @@ function uuidOf(root: Element): string {
   return uuid;
 }
 
-function idOf(root: Element): number | null {
-  const text = root.getAttribute('id');
-  if (text === null || text === '-1') return null;
+function idOf(root: XmlElement): number | null {
+  const text = root.attributes.get('id');
+  if (text === undefined || text === '-1') return null;
   const id = numberOf(text, 0x7fffffff);
   if (id === undefined) throw invalidXml(`its id "${shown(text)}" is no number`);
   return id;
 }
 
-function osInfoOf(root: Element): string | null {
-  const metadata = childOf(root, 'metadata');
-  const libosinfo = metadata && childOf(metadata, 'libosinfo', osInfoNamespace);
-  const os = libosinfo && childOf(libosinfo, 'os', osInfoNamespace);
-  return os?.getAttribute('id') ?? null;
+function osInfoOf(root: XmlElement): string | null {
+  const libosinfo = childOf(childOf(root, 'metadata'), 'libosinfo', osInfoNamespace);
+  const os = childOf(libosinfo, 'os', osInfoNamespace);
+  return os?.attributes.get('id') ?? null;
 }
 
-function readHostdev(node: Element, index: number): Hostdev {
-  const alias = childOf(node, 'alias')?.getAttribute('name') ?? null;
+function readHostdev(node: XmlElement, index: number): Hostdev {
+  const alias = childOf(node, 'alias')?.attributes.get('name') ?? null;
   const where = `PCI hostdev ${index + 1}${alias === null ? '' : ` (${shown(alias)})`}`;
-  const source = childOf(node, 'source');
-  const host = source && childOf(source, 'address');
-  if (!host) throw invalidXml(`${where} has no <source><address .../></source>`);
+  const host = childOf(childOf(node, 'source'), 'address');
+  if (host === null) throw invalidXml(`${where} has no <source><address .../></source>`);
   const at = readAddress(host, where);
   const address = functionAddress(at.domain, at.bus, at.slot, at.function);
   if (address === undefined) throw invalidXml(`${where} has an impossible address`);
-  const guest = childrenOf(node, 'address').find((a) => a.getAttribute('type') === 'pci');
+  const guest = childrenOf(node, 'address').find((a) => a.attributes.get('type') === 'pci');
   return {
     address,
-    managed: node.getAttribute('managed') === 'yes',
+    managed: node.attributes.get('managed') === 'yes',
     guest: guest === undefined ? null : guestAddress(guest, `${where}, in the guest,`),
-    driver: childOf(node, 'driver')?.getAttribute('name') ?? null,
+    driver: childOf(node, 'driver')?.attributes.get('name') ?? null,
     alias,
   };
 }
 
-function guestAddress(node: Element, where: string): Hostdev['guest'] {
+function guestAddress(node: XmlElement, where: string): Hostdev['guest'] {
   const { bus, slot, function: fn } = readAddress(node, where);
   return { bus, slot, function: fn };
 }
@@ -147,11 +143,11 @@ interface Numbers {
 
 // libvirt writes all four; only the domain may be left out by people. A bus or slot that is missing would
 // silently mean 0000:00:00.0, the host bridge.
-function readAddress(node: Element, where: string): Numbers {
+function readAddress(node: XmlElement, where: string): Numbers {
   const part = (name: keyof Numbers, max: number, fallback?: number): number => {
-    const text = node.getAttribute(name);
-    if (text === null && fallback !== undefined) return fallback;
-    if (text === null) throw invalidXml(`${where} has an address without ${name}`);
+    const text = node.attributes.get(name);
+    if (text === undefined && fallback !== undefined) return fallback;
+    if (text === undefined) throw invalidXml(`${where} has an address without ${name}`);
     const value = numberOf(text, max);
     if (value !== undefined) return value;
     throw invalidXml(

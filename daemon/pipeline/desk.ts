@@ -39,7 +39,7 @@ export interface DeskParts {
   readonly version: string;
   readonly config: () => Config;
   readonly reload: () => Promise<void>;
-  readonly readDomain: (xml: string) => Promise<DomainConfig>;
+  readonly readDomain: (xml: string) => DomainConfig;
   readonly libvirtState: () => Pick<PipelineManager, 'libvirt' | 'libvirtVersion'>;
   /** XML by name or uuid, as the next start will use it or as it runs. Rejects with `not-found`, `libvirt`, `timed-out`. */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
@@ -238,7 +238,7 @@ export function createDesk(parts: DeskParts): Desk {
     hook: (call) => guests.hook(call),
     async plan(domain, operation) {
       const xml = await parts.fetchXml(domain, true);
-      const known = await parts.readDomain(xml);
+      const known = parts.readDomain(xml);
       if (operation === 'return') {
         const own = leases.all().filter((lease) => lease.uuid === known.uuid);
         return planReturnView(known.name, own, config());

@@ -33,7 +33,7 @@ export interface GuestParts {
   readonly homecoming: Homecoming;
   readonly domains: DomainBook;
   readonly config: () => Config;
-  readonly readDomain: (xml: string) => Promise<DomainConfig>;
+  readonly readDomain: (xml: string) => DomainConfig;
   /** XML by name or uuid from libvirt; never used for a hook (invariant 1). */
   readonly fetchXml: (domain: string, inactive: boolean) => Promise<string>;
   readonly onCard: (card: CardAddress) => void;
@@ -195,11 +195,15 @@ export function createGuests(parts: GuestParts): Guests {
   /** A running domain with cards that we did not hand over: libvirt bound them while we were away. */
   const adopt = async (domain: DomainConfig): Promise<void> => {
     if (config().unmanagedDomains.has(domain.name)) return;
+    const unknown = cardsOf(domain).filter(
+      (one) => leases.get(one) === undefined && !handover.busy(one),
+    );
+    // In every usual start there is a lease: libvirt waits for this answer, so sysfs is not read for nothing.
+    if (unknown.length === 0) return;
     const there = readInventory(host.paths.sys);
-    for (const address of cardsOf(domain)) {
+    for (const address of unknown) {
       const card = there.cards.get(address);
-      if (card === undefined || leases.get(address) !== undefined || handover.busy(address))
-        continue;
+      if (card === undefined) continue;
       const wanted = new Set(domain.functions.filter((fn) => cardOf(fn) === address));
       const moving = { ...card, functions: companions(card, wanted) };
       // libvirt gives back what it took. Not always: it trusts an old entry of its list of devices rather than the driver
@@ -261,7 +265,7 @@ export function createGuests(parts: GuestParts): Guests {
   const learn = async (uuid: string, running: boolean): Promise<void> => {
     const asked = new Set(leasesOf(uuid));
     try {
-      const known = await parts.readDomain(await parts.fetchXml(uuid, !running));
+      const known = parts.readDomain(await parts.fetchXml(uuid, !running));
       domains.setCards(uuid, cardsOf(known));
       // It may have stopped while libvirt made the XML: a lease made now would outlive its guest.
       if (!running || !domains.isActive(uuid)) return;
@@ -277,7 +281,7 @@ export function createGuests(parts: GuestParts): Guests {
   return {
     plan,
     async hook(call) {
-      const domain = await parts.readDomain(call.xml);
+      const domain = parts.readDomain(call.xml);
       if (domain.name !== call.domain) {
         throw new RevivedError(
           'invalid-argument',

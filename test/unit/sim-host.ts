@@ -263,8 +263,8 @@ export function guest(name: string, digit: string, ...functions: readonly string
 }
 
 /** What the pipeline knows of a domain, read as main.ts has it read. */
-export async function readGuest(xml: string): Promise<DomainConfig> {
-  const { name, uuid, hostdevs } = await readDomain(xml);
+export function readGuest(xml: string): DomainConfig {
+  const { name, uuid, hostdevs } = readDomain(xml);
   const managed = hostdevs.every((hostdev) => hostdev.managed);
   return { name, uuid, managed, functions: hostdevs.map((hostdev) => hostdev.address) };
 }

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DOMParser, type Element, onErrorStopParsing } from '@xmldom/xmldom';
 import fc from 'fast-check';
-import { childOf, childrenOf, readElement } from '../../../daemon/domain/element.ts';
+import {
+  childOf,
+  childrenOf,
+  readElement,
+  type XmlElement,
+} from '../../../daemon/domain/element.ts';
 import { RevivedError } from '../../../daemon/errors.ts';
 
 test('elements, attributes, text, namespaces', () => {
@@ -87,3 +93,71 @@ test('any text is read or refused', () => {
     { numRuns: 500 },
   );
 });
+
+test('what it reads, a parser of XML reads in the same way', () => {
+  const text = fc.stringMatching(/^[ \na-z0-9$(>"'é]{0,6}$/);
+  const raw = fc.oneof(
+    text,
+    fc.constantFrom('&lt;', '&#38;', '&#x27;', '<!-- <b> -->', '<![CDATA[<&]]>', ']]'),
+  );
+  const name = fc.constantFrom('a', 'b', 'q:a', 'x-1');
+  const attribute = fc.tuple(
+    fc.constantFrom('x', 'y', 'q:x'),
+    fc.stringMatching(/^[ a-z>']{0,4}$/),
+  );
+  const { element } = fc.letrec((tie) => ({
+    element: fc
+      .tuple(
+        name,
+        fc.array(attribute, { maxLength: 2 }),
+        fc.array(tie('content'), { maxLength: 4 }),
+      )
+      .map(([tag, attributes, inside]) => {
+        const head = `<${tag}${attributes.map(([key, value]) => ` ${key}="${value}"`).join('')}`;
+        return inside.length === 0 ? `${head}/>` : `${head}>${inside.join('')}</${tag}>`;
+      }),
+    content: fc.oneof({ depthSize: 'small' }, raw, tie('element')),
+  }));
+  let read = 0;
+  fc.assert(
+    fc.property(element, (inside) => {
+      const xml = `<domain xmlns:q="urn:q">${String(inside)}</domain>`;
+      let ours: XmlElement;
+      try {
+        ours = readElement(xml);
+      } catch (error) {
+        return error instanceof RevivedError; // an attribute twice
+      }
+      const document = new DOMParser({ onError: onErrorStopParsing }).parseFromString(
+        xml,
+        'text/xml',
+      );
+      assert.deepEqual(shapeOf(ours), domShapeOf(document.documentElement));
+      read += 1;
+      return true;
+    }),
+    { numRuns: 200 },
+  );
+  assert.ok(read > 100, `${read} were read`);
+});
+
+function shapeOf({ name, namespace, attributes, text, children }: XmlElement): unknown {
+  const sorted = [...attributes].sort();
+  return { name, namespace, attributes: sorted, text, children: children.map(shapeOf) };
+}
+
+function domShapeOf(node: Element | null): unknown {
+  const nodes = Array.from(node?.childNodes ?? []);
+  const own = nodes.filter((one) => one.nodeType === 3 || one.nodeType === 4);
+  return {
+    name: node?.localName,
+    namespace: node?.namespaceURI ?? null,
+    attributes: Array.from(node?.attributes ?? [], (one) => [one.name, one.value]).sort(),
+    text: own.map((one) => one.nodeValue).join(''),
+    children: nodes.filter(isElement).map(domShapeOf),
+  };
+}
+
+function isElement(node: { readonly nodeType: number }): node is Element {
+  return node.nodeType === 1;
+}
