@@ -1,5 +1,5 @@
 /** Which patterns a line matches: the table of all of them, behind the search that keeps most lines away from it. */
-import { createHintSearch } from './hint-search.ts';
+import { createHintSearch, type HintSearch } from './hint-search.ts';
 import type { Pattern } from './log-pattern.ts';
 import { driverPatterns } from './patterns/driver.ts';
 import { framebufferPatterns } from './patterns/framebuffer.ts';
@@ -35,10 +35,12 @@ export interface Match {
 }
 
 const hints = patterns.flatMap((pattern, index) => pattern.hints.map((hint) => ({ hint, index })));
-const search = createHintSearch(hints.map(({ hint }) => hint));
+// Built with the first line: it takes 10 ms, which the start of the daemon need not pay.
+let search: HintSearch | undefined;
 
 /** Numbers of the patterns that a line may match. Fast; most lines have none. */
 export function candidatesOf(line: string): readonly number[] {
+  search ??= createHintSearch(hints.map(({ hint }) => hint));
   const hits = search(line);
   if (hits.length === 0) return hits;
   return [...new Set(hits.map((hit) => hints[hit]?.index ?? -1))].sort((a, b) => a - b);
