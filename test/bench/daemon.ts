@@ -2,18 +2,32 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { atDeadline, withDeadline } from '../../daemon/deadline.ts';
 import type { Site } from './site.ts';
 
+const top = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** The arguments of node in units/revived.service, before the program. */
+export const nodeArguments: readonly string[] = argumentsOf(
+  readFileSync(join(top, 'units/revived.service'), 'utf8'),
+);
+
 /** The command line of units/revived.service. */
 export const daemonCommand: readonly string[] = [
   process.execPath,
-  '--jitless',
-  '--no-expose-wasm',
-  fileURLToPath(new URL('../../../dist/revived.mjs', import.meta.url)),
+  ...nodeArguments,
+  join(top, 'dist/revived.mjs'),
 ];
+
+function argumentsOf(unit: string): readonly string[] {
+  const found = /^ExecStart=@node@ (.+) @libdir@\/revived\.mjs$/m.exec(unit)?.[1];
+  if (found === undefined)
+    throw new Error('units/revived.service does not start the daemon as it did');
+  return found.split(' ');
+}
 
 export interface Daemon {
   /** A line of /proc/PID/status in MB of a million bytes: `VmRSS`, `VmHWM`. */

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { SimKernel } from '../sim/kernel.ts';
 import { bigMachine } from '../sim/presets.ts';
+import { nodeArguments } from './daemon.ts';
 import { type Figure, median, spread } from './figure.ts';
 
 const rounds = 50;
@@ -14,7 +15,7 @@ const child = fileURLToPath(new URL('inventory-child.mjs', import.meta.url));
 export async function measureInventory(): Promise<readonly Figure[]> {
   const kernel = SimKernel.create(bigMachine(64, 8));
   try {
-    const args = ['--jitless', '--no-expose-wasm', child, kernel.sys, String(rounds)];
+    const args = [...nodeArguments, child, kernel.sys, String(rounds)];
     const options = { timeout: limitMs, killSignal: 'SIGKILL' } as const;
     const { stdout } = await promisify(execFile)(process.execPath, args, options);
     const times: number[] = JSON.parse(stdout);

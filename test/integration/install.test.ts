@@ -133,7 +133,10 @@ test('what is installed runs, the daemon without a compiler and WebAssembly', bo
   const { output } = said(join(dest, 'usr/lib/revived/revivectl.mjs'), 'version');
   assert.match(output, new RegExp(`^revivectl ${version}\n`));
   const start = /^ExecStart=(.*)$/m.exec(text('usr/lib/systemd/system/revived.service'))?.[1] ?? '';
-  assert.equal(start, '/usr/bin/node --jitless --no-expose-wasm /usr/lib/revived/revived.mjs');
+  assert.equal(
+    start,
+    '/usr/bin/node --jitless --no-expose-wasm --max-semi-space-size=4 /usr/lib/revived/revived.mjs',
+  );
   const [node = '', ...flags] = start.split(' ').slice(0, -1);
   const daemon = said(node, ...flags, join(dest, 'usr/lib/revived/revived.mjs'), '--version');
   assert.deepEqual(daemon, { status: 0, output: `${version}\n` });
