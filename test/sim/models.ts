@@ -203,6 +203,16 @@ const models = {
     bars: [mem32(0, 16 * M), prefetch(mem64(1, 256 * M)), prefetch(mem64(3, 32 * M)), io(5, 128)],
     rom: 512 * K,
   },
+  // On a kernel without quirk_no_flr (before 5.8).
+  'matisse-usb': {
+    ...plain,
+    id: '1022:149c',
+    classCode: '0c0330',
+    bars: [mem64(0, M)],
+    pcie: true,
+    flr: true,
+    pm: 'soft-reset',
+  },
   'nvidia-audio': { ...cardAudio, id: '10de:1aef', subsystem: '10de:147d', revision: 0xa1 },
 } as const satisfies Record<string, Model>;
 
