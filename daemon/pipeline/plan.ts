@@ -6,14 +6,15 @@ import type { CardConfig, Config } from '../config/config.ts';
 import { RevivedError } from '../errors.ts';
 import { type CardAddress, cardOf, type FunctionAddress } from '../pci/address.ts';
 import { idOf, isBridge, type PciFunction } from '../pci/device.ts';
-import { type Card, companions, type Inventory, mainFunction } from '../pci/inventory.ts';
+import { type Card, companions, type Inventory } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
-import { isRungName, type RungName } from '../pci/rung-name.ts';
+import type { RungName } from '../pci/rung-name.ts';
 import { refuseVirtual } from '../pci/sriov.ts';
 import { rungsAfterGuest } from '../reset/ladder.ts';
 import { staysInPlace } from '../reset/preference.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
 import { type HostNeeds, refuseNeeded } from './host-needs.ts';
+import { homeMethodSteps, methodNotes, methodSteps } from './kernel-methods.ts';
 import { cardFromHome, type Lease } from './lease.ts';
 import type { Step } from './step.ts';
 
@@ -71,7 +72,7 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
   const movingFunctions = new Set(moving.flatMap((card) => card.functions.map((fn) => fn.address)));
   refuseNeeded(moving, request.needs, config);
   for (const card of moving) {
-    notes.push(...kernelMethods(card, config.cards.get(card.address)).notes);
+    notes.push(...methodNotes(card, config.cards.get(card.address)));
     const lease = request.leases.find((one) => one.card === card.address);
     refuseForeignLease(lease, request);
     refuseVirtual(card, inventory);
@@ -91,7 +92,6 @@ export function planPrepare(request: PrepareRequest): PreparePlan {
 export function takeSteps(card: Card, config: Config, reviveMs: number): readonly Step[] {
   const { address } = card;
   const settings = config.cards.get(address);
-  const { methods } = kernelMethods(card, settings);
   const functions = card.functions.map((fn) => fn.address);
   return [
     ...freeSteps(card),
@@ -101,20 +101,12 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
     ...unbindSteps(card),
     ...moduleSteps(card, settings),
     reviveStep(card, reviveMs, settings, { order: null, evenIfHealthy: false, afterGuest: false }),
-    ...(methods === '' ? ownProcedureSteps(card, settings) : methodSteps(card, methods)),
+    ...methodSteps(card, settings),
     ...functions.map((fn): Step => ({ step: 'bind-vfio', args: { card: address, fn } })),
     // Again: vfio-pci sets power/control to auto when it binds (vfio_pci_core_register_device, pm_runtime_allow).
     { step: 'pin-power', args: { card: address, devices: functions } },
     { step: 'verify', args: { card: address, known: card } },
   ];
-}
-
-// What the kernel does at open and close is the card's own procedure, where a module has one.
-function ownProcedureSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
-  const fn = mainFunction(card)?.address;
-  if (fn === undefined || resetModuleOf(card, settings) === undefined) return [];
-  const args = { card: card.address, fn, methods: 'device_specific', otherwise: 'keep' } as const;
-  return [{ step: 'reset-method', args }];
 }
 
 function moduleSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
@@ -173,56 +165,6 @@ export function planReturn(
       { step: 'restore-power', args: { card, settings: lease.home.power } },
     ],
   };
-}
-
-// What takeSteps has put into reset_method is taken back.
-function homeMethodSteps(
-  lease: Lease,
-  known: Card,
-  settings: CardConfig | undefined,
-): readonly Step[] {
-  const chosen =
-    settings?.resetMethod === undefined
-      ? ownProcedureSteps(known, settings)
-      : methodSteps(known, settings.resetMethod);
-  return chosen.flatMap((step): readonly Step[] => {
-    if (step.step !== 'reset-method') return [];
-    const home = lease.home.functions.find((fn) => fn.address === step.args.fn);
-    const methods = home?.resetMethod ?? 'default';
-    return [{ step: 'reset-method', args: { ...step.args, methods, otherwise: 'default' } }];
-  });
-}
-
-/**
- * The kernel's own resets at open and close follow reset_method: what the configuration puts there is as dangerous as a rung,
- * so what the card's family forbids is left out unless it is forced. Empty: reset_method stays as it is.
- */
-function kernelMethods(
-  card: Card,
-  settings: CardConfig | undefined,
-): { readonly methods: string; readonly notes: readonly string[] } {
-  const { never, family } = quirkOf(card);
-  const named = settings?.resetMethod?.split(' ') ?? [];
-  const harmful = named.filter((name) => isRungName(name) && never.has(name));
-  const force = settings?.force === true;
-  const notes = harmful.map((name) => {
-    const why = isRungName(name) ? never.get(name) : undefined;
-    const done = force
-      ? 'it is forced'
-      : 'it is left out (force: true would write it all the same)';
-    return `reset-method ${name} of card ${card.address} is never right on ${family?.name ?? 'it'} (${why}): ${done}`;
-  });
-  return {
-    methods: named.filter((name) => force || !harmful.includes(name)).join(' '),
-    notes,
-  };
-}
-
-function methodSteps(card: Card, methods: string): readonly Step[] {
-  return card.functions.slice(0, 1).map((fn): Step => {
-    const args = { card: card.address, fn: fn.address, methods, otherwise: 'fail' } as const;
-    return { step: 'reset-method', args };
-  });
 }
 
 function freeSteps(card: Card): readonly Step[] {

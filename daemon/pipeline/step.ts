@@ -36,6 +36,12 @@ export interface StepArgs {
      */
     readonly otherwise: 'fail' | 'default' | 'keep';
   };
+  /** Takes out of reset_method what `never` names. */
+  'forbid-methods': {
+    readonly card: CardAddress;
+    readonly fn: FunctionAddress;
+    readonly never: readonly RungName[];
+  };
   /** Loads the kernel module that gives the card device_specific; goes on without it too. */
   'reset-module': { readonly card: CardAddress; readonly module: string };
   /** The last look before the guest. */

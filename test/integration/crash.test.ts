@@ -17,12 +17,11 @@ import { journaledLeases } from '../../daemon/pipeline/journaled-leases.ts';
 import { openLeases } from '../../daemon/pipeline/lease.ts';
 import { executors } from '../../daemon/pipeline/steps/index.ts';
 import { SimKernel } from '../sim/kernel.ts';
-import { type MachineSpec, machine } from '../sim/machine.ts';
+import { type FunctionSpec, type MachineSpec, machine } from '../sim/machine.ts';
 import { simSleep } from '../sim/sleep.ts';
 import {
   benchCards,
   benchMachine,
-  gate,
   guest,
   journalOf,
   leasesOnDisk,
@@ -32,42 +31,9 @@ import {
   treeOf,
   turns,
 } from '../unit/sim-host.ts';
+import { Killer } from './killer.ts';
 
 const { bochs, flr } = benchCards;
-
-/** Ends the daemon at its `at`th point: nothing of it goes on from there, as after SIGKILL. */
-class Killer {
-  readonly at: number;
-  points = 0;
-  /** The points around the rungs. */
-  readonly rungs: { first?: number; last?: number } = {};
-  readonly #grave = gate();
-  constructor(at: number) {
-    this.at = at;
-  }
-  get isDead(): boolean {
-    return this.points >= this.at;
-  }
-  get death(): Promise<void> {
-    return this.#grave.opened;
-  }
-  /** Goes on at once, or never. */
-  point(): Promise<void> {
-    if (!this.isDead) this.points++;
-    if (!this.isDead) return Promise.resolve();
-    this.#grave.open();
-    return new Promise(() => {});
-  }
-  /** Two points around each call of a function. */
-  around<A extends readonly unknown[], R>(work: (...args: A) => Promise<R>) {
-    return async (...args: A): Promise<R> => {
-      await this.point();
-      const result = await work(...args);
-      await this.point();
-      return result;
-    };
-  }
-}
 
 interface Daemon {
   readonly desk: Desk;
@@ -97,11 +63,23 @@ const notHere: Partial<Record<RungName, string>> = {
 
 const heals = (card: typeof bochs, ...rungs: readonly RungName[]): readonly Way[] =>
   rungs.map((ails) => ({ name: `return of a card that ${ails} heals`, card, ails, way: 'return' }));
-/** One card, the first of a small machine, which nothing but this rung heals. */
-const alone = (ails: RungName, spec: MachineSpec): Way => ({
-  ...{ name: `return of a card that ${ails} heals`, card: bochs, way: 'return', ails },
-  settings: { ladder: [ails] },
-  machine: { rootDevices: [], drivers: ['pcieport', 'virtio-pci', 'amdgpu', 'vfio-pci'], ...spec },
+/** What a small machine has besides. */
+interface Extra {
+  readonly rtc?: boolean;
+  readonly d3cold?: boolean;
+}
+
+/** The only card of a small machine. */
+const small = (one: FunctionSpec, settings: CardConfig, extra: Extra = {}) => {
+  const drivers = ['pcieport', 'virtio-pci', 'amdgpu', 'vfio-pci'];
+  const { rtc = false, d3cold = false } = extra;
+  const machine = { rootDevices: [], drivers, rtc, ports: [{ d3cold, functions: [one] }] };
+  return { card: bochs, settings, machine };
+};
+/** One that nothing but this rung heals. */
+const alone = (ails: RungName, one: FunctionSpec, extra?: Extra): Way => ({
+  ...small(one, { ladder: [ails] }, extra),
+  ...{ name: `return of a card that ${ails} heals`, way: 'return', ails },
 });
 const ways: readonly Way[] = [
   { name: 'prepare', card: bochs, way: 'prepare' },
@@ -110,17 +88,19 @@ const ways: readonly Way[] = [
     ...{ name: 'prepare of a card with a reset method', card: flr, way: 'prepare' },
     settings: { resetMethod: 'flr', resetModule: 'not-there' },
   },
+  ...(['prepare', 'return'] as const).map((way) => ({
+    ...small({ model: 'navi10', acpiReset: true }, { ladder: ['remove-rescan'] }),
+    ...{ name: `${way} of a card that the kernel must not reset by its bus`, way },
+  })),
   { name: 'prepare that fails half-way', card: bochs, way: 'refused' },
   { name: 'return', card: bochs, way: 'return' },
   ...heals(bochs, 'subordinate', 'remove-rescan', 'slot-power'),
   ...heals(flr, 'flr', 'pm', 'bus'),
-  alone('device_specific', {
-    ports: [{ functions: [{ model: 'virtio-gpu', deviceSpecific: true }] }],
-  }),
-  alone('acpi', { ports: [{ functions: [{ model: 'virtio-gpu', acpiReset: true }] }] }),
-  alone('d3cold', { ports: [{ d3cold: true, functions: [{ model: 'virtio-gpu' }] }] }),
-  alone('amdgpu', { ports: [{ functions: [{ model: 'polaris' }] }] }),
-  alone('suspend', { rtc: true, ports: [{ functions: [{ model: 'virtio-gpu' }] }] }),
+  alone('device_specific', { model: 'virtio-gpu', deviceSpecific: true }),
+  alone('acpi', { model: 'virtio-gpu', acpiReset: true }),
+  alone('d3cold', { model: 'virtio-gpu' }, { d3cold: true }),
+  alone('amdgpu', { model: 'polaris' }),
+  alone('suspend', { model: 'virtio-gpu' }, { rtc: true }),
   { name: 'stop of a guest whose card libvirt had bound', card: flr, way: 'stopped', ails: 'flr' },
   { name: 'reset by hand', card: flr, way: 'reset', rung: 'flr' },
   { name: 'take by hand', card: bochs, way: 'take' },

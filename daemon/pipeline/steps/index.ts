@@ -2,6 +2,7 @@
 import type { StepExecutor, StepName } from '../step.ts';
 import { bindHome } from './bind-home.ts';
 import { bindVfio } from './bind-vfio.ts';
+import { forbidMethods } from './forbid-methods.ts';
 import { override } from './override.ts';
 import { pinPower } from './pin-power.ts';
 import { resetMethod } from './reset-method.ts';
@@ -23,6 +24,7 @@ export const executors: { readonly [K in StepName]: StepExecutor<K> } = {
   'bind-vfio': bindVfio,
   'bind-home': bindHome,
   'reset-method': resetMethod,
+  'forbid-methods': forbidMethods,
   'reset-module': resetModule,
   revive: reviveStep,
   verify,

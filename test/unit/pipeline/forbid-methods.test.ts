@@ -18,6 +18,7 @@ describe('before QEMU opens a card', () => {
   const use = async (functions: readonly FunctionSpec[], settings: CardConfig = { ladder }) => {
     const drivers = ['pcieport', 'xhci_hcd', 'vfio-pci'];
     const spec = { rootDevices: [], drivers, ports: [{ functions }] };
+    await sim?.close();
     sim = await simPipeline({ machine: machine(spec) });
     sim.config = { ...defaultConfig, cards: new Map([[card, settings]]) };
   };

@@ -59,7 +59,7 @@ const gpuLease: Lease = {
 const titles = (change: Partial<PrepareRequest> = {}) =>
   planPrepare(request(change)).cards.flatMap(({ steps }) => steps.map(stepTitle));
 
-test('a handover: wait, pin, override before unbind, audio first, module, revive, method, bind, pin, verify', () => {
+test('a handover: wait, pin, override before unbind, audio first, module, revive, methods, bind, pin, verify', () => {
   assert.deepEqual(titles(), [
     'wait-free 0000:0b:00',
     'pin-power 0000:0b:00',
@@ -70,6 +70,8 @@ test('a handover: wait, pin, override before unbind, audio first, module, revive
     'reset-module 0000:0b:00',
     'revive 0000:0b:00',
     'reset-method 0000:0b:00.0',
+    'forbid-methods 0000:0b:00.0',
+    'forbid-methods 0000:0b:00.1',
     'bind-vfio 0000:0b:00.0',
     'bind-vfio 0000:0b:00.1',
     'pin-power 0000:0b:00',
@@ -271,13 +273,14 @@ test('a reset after every guest: on the return alone, and only rungs that the co
   assert.deepEqual(revive?.step === 'revive' && revive.args.whenHealthy, []);
 });
 
-test('a return: wait, revive; then the reset method, home drivers, overrides last but one, power last', () => {
+test('a return: wait, revive; then the reset methods, home drivers, overrides last but one, power last', () => {
   const plan = planReturn(gpuLease, defaultConfig, 1000);
   assert.deepEqual(plan.revive.map(stepTitle), ['wait-closed 0000:0b:00', 'revive 0000:0b:00']);
   const { card: address } = gpuLease;
-  const method = { fn: '0000:0b:00.0', methods: 'default', otherwise: 'default' };
+  const method = { methods: 'default', otherwise: 'default' };
   assert.deepEqual(plan.giveBack, [
-    { step: 'reset-method', args: { card: address, ...method } },
+    { step: 'reset-method', args: { card: address, fn: '0000:0b:00.0', ...method } },
+    { step: 'reset-method', args: { card: address, fn: '0000:0b:00.1', ...method } },
     { step: 'bind-home', args: { card: address, fn: '0000:0b:00.0', driver: 'amdgpu' } },
     { step: 'bind-home', args: { card: address, fn: '0000:0b:00.1', driver: null } },
     { step: 'override', args: { card: address, fn: '0000:0b:00.0', driver: '' } },
