@@ -7,6 +7,7 @@ import type { PciFunction } from '../pci/device.ts';
 import { type Card, mainFunction } from '../pci/inventory.ts';
 import { familyOf, quirkOf } from '../pci/quirks.ts';
 import { isRungName, type RungName } from '../pci/rung-name.ts';
+import { rungs } from '../reset/ladder.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
 import type { Lease } from './lease.ts';
 import type { Step } from './step.ts';
@@ -111,9 +112,5 @@ function forbidSteps(card: Card, settings: CardConfig | undefined): readonly Ste
 function forbiddenMethods(card: Card, fn: PciFunction): readonly RungName[] {
   const own = familyOf(fn)?.never;
   const all = quirkOf(card).never;
-  return kernelMethods.filter((name) => (isOfBus(name) ? all : own)?.has(name));
-}
-
-function isOfBus(name: RungName): boolean {
-  return name === 'bus' || name === 'cxl_bus';
+  return kernelMethods.filter((name) => (rungs[name].reach === 'bus' ? all : own)?.has(name));
 }

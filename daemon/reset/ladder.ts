@@ -85,18 +85,12 @@ export function ladderFor(facts: ResetFacts, options: LadderOptions = {}): reado
   ];
 }
 
-/**
- * Rungs that a card may go through although it is healthy, because a reset is due after every guest: those that reset the
- * card alone, by a procedure made for it. Empty where its family asks for no such reset.
- */
+/** Rungs that a healthy card goes through because a reset is due after every guest; empty where its family asks for none. */
 export function rungsAfterGuest(quirk: Quirk): readonly RungName[] {
   return quirk.resetAfter === 'every-guest'
-    ? quirk.ladder.filter((name) => harmless.has(name))
+    ? quirk.ladder.filter((name) => rungs[name].afterGuest)
     : [];
 }
-
-/** What neither takes the device node away nor reaches a bus, and is no mere power state (facts/kernel.md 2). */
-const harmless: ReadonlySet<RungName> = new Set(['device_specific', 'flr', 'af_flr', 'acpi']);
 
 function assessed(name: RungName, facts: ResetFacts, quirk: Quirk, force: boolean): LadderEntry {
   const never = quirk.never.get(name);

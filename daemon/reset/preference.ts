@@ -6,33 +6,16 @@
 import type { Outcome } from '../host/outcome.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { RungName } from '../pci/rung-name.ts';
-
-/** How far a rung goes: the card alone, its bus, its place in the machine or its driver, the whole host. */
-const reach = {
-  device_specific: 'card',
-  flr: 'card',
-  af_flr: 'card',
-  acpi: 'card',
-  pm: 'card',
-  bus: 'bus',
-  cxl_bus: 'bus',
-  subordinate: 'bus',
-  amdgpu: 'machine',
-  'remove-rescan': 'machine',
-  'slot-power': 'machine',
-  d3cold: 'machine',
-  suspend: 'host',
-  'reboot-host': 'host',
-} as const satisfies { readonly [Name in RungName]: string };
+import { rungs } from './ladder.ts';
 
 /** True for rungs that everybody on this host feels: it sleeps, or starts anew. */
 export function reachesHost(rung: RungName): boolean {
-  return reach[rung] === 'host';
+  return rungs[rung].reach === 'host';
 }
 
 /** True for rungs that leave the card where it is: on its bus, with its settings. */
 export function staysInPlace(rung: RungName): boolean {
-  return reach[rung] === 'card' || reach[rung] === 'bus';
+  return rungs[rung].reach === 'card' || rungs[rung].reach === 'bus';
 }
 
 /** How often a rung has to have failed, and never have helped, before others pass it. */
@@ -67,8 +50,8 @@ export function preferred(
     return tried >= hopelessAfter && healed === 0;
   };
   const mayPass = (rung: RungName, before: RungName): boolean => {
-    if (reach[rung] === 'host' || reach[before] === 'host' || !isProven(rung)) return false;
-    return isHopeless(before) || (reach[rung] === reach[before] && !isProven(before));
+    if (reachesHost(rung) || reachesHost(before) || !isProven(rung)) return false;
+    return isHopeless(before) || (rungs[rung].reach === rungs[before].reach && !isProven(before));
   };
   const order: RungName[] = [];
   for (const rung of ladder) {

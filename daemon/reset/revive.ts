@@ -14,7 +14,7 @@ import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { virtualObstacle } from '../pci/sriov.ts';
-import { ladderFor } from './ladder.ts';
+import { ladderFor, rungs } from './ladder.ts';
 import { type LogEvidence, openLogJudge } from './log-evidence.ts';
 import { outcomeKey } from './outcome-key.ts';
 import { preferred, reachesHost } from './preference.ts';
@@ -84,23 +84,6 @@ export function rungAgainst(host: Host, card: CardAddress, name: RungName): stri
   );
 }
 
-/** Rungs under the kernel's one lock for removals and rescans (pci_rescan_remove_lock; invariant 11). */
-const busWide: ReadonlySet<RungName> = new Set(['remove-rescan', 'slot-power', 'suspend']);
-/**
- * Rungs that take the link down, or may: a fatal error that it reports meanwhile is their doing. It is told, and what decides
- * is how the card is afterwards.
- */
-const linkBreaking: ReadonlySet<RungName> = new Set([
-  'device_specific',
-  'bus',
-  'cxl_bus',
-  'subordinate',
-  'amdgpu',
-  'remove-rescan',
-  'slot-power',
-  'd3cold',
-  'suspend',
-]);
 /** Most kernel log lines judged per rung. */
 const maxJudgedLines = 2000;
 /** Most kernel log lines quoted per rung. */
@@ -156,7 +139,7 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
   for (const name of names) {
     const against = obstacle(host, card, options.signal);
     if (against !== undefined) return against;
-    if (records.some(({ rung, state }) => busWide.has(rung) && state !== 'skipped')) {
+    if (records.some(({ rung, state }) => rungs[rung].busWide && state !== 'skipped')) {
       const held = await takeBack(host, card);
       if (held !== undefined) return held;
     }
@@ -241,18 +224,18 @@ async function tryRung(
   const opening = openLogJudge();
   const answer = await run();
   // Whatever file it hangs on (the port's, the slot's), it is this card that must be left alone now.
-  if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, busWide.has(name));
+  if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, rungs[name].busWide);
   const now = readAerCounts(host.paths.sys, path);
   // Only a reset that the kernel did speaks against what is known already: one that it refused, and a rescan, are none.
   if (answer.state === 'done' && name !== 'remove-rescan') {
     host.baseline.setDoubt(card.address, undefined);
   }
-  const since = answer.state === 'error' ? undefined : linkBreaking.has(name) ? now : counts;
+  const since = answer.state === 'error' ? undefined : rungs[name].breaksLink ? now : counts;
   const found =
     answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card, since);
   const said = host.kernelLog.since(cursor, [''], maxJudgedLines);
   // What the kernel's own recovery says of a link that was taken down is of no more weight than the error itself.
-  const judged = linkBreaking.has(name) ? said.filter((line) => !line.includes('AER: ')) : said;
+  const judged = rungs[name].breaksLink ? said.filter((line) => !line.includes('AER: ')) : said;
   const logJudge = await opening;
   const log = logJudge.judge(judged, path);
   climb.health = withLog(found, log, card);
@@ -330,7 +313,7 @@ function obstacle(host: Host, card: Card, signal: AbortSignal | undefined): stri
 function forbidden(host: Host, card: Card, name: RungName): string | undefined {
   const against = rungAgainst(host, card.address, name);
   if (against !== undefined) return against;
-  const child = busWide.has(name) ? host.stuck.busHeldBy() : undefined;
+  const child = rungs[name].busWide ? host.stuck.busHeldBy() : undefined;
   return child === undefined
     ? undefined
     : `child ${child} hangs in a removal or rescan for another card, and the kernel does one at a time`;

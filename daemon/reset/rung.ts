@@ -68,6 +68,17 @@ export interface Rung {
   /** Usual and longest time in milliseconds (facts/kernel.md 9.3; a dead function with a PM capability: 70 s). */
   readonly expectedMs: number;
   readonly worstMs: number;
+  /** How far it goes: the card alone, its bus, its place in the machine or its driver, the whole host that sleeps or starts anew. */
+  readonly reach: 'card' | 'bus' | 'machine' | 'host';
+  /**
+   * It takes the link down, or may: a fatal error that it reports meanwhile is its doing. It is told, and what decides is how the
+   * card is afterwards.
+   */
+  readonly breaksLink: boolean;
+  /** It works under the kernel's one lock for removals and rescans (pci_rescan_remove_lock; invariant 11). */
+  readonly busWide: boolean;
+  /** A healthy card may go through it after each guest: it resets the card alone, by a procedure made for it (facts/kernel.md 2). */
+  readonly afterGuest: boolean;
   /** Pure: can it be done here and now, and what does it reach? */
   assess(facts: ResetFacts): Assessment;
   /** Does it. Never throws for what the kernel answers. */

@@ -6,5 +6,8 @@ export const acpi = methodRung({
   does: 'asks the firmware to reset the function (_RST)',
   expectedMs: 500,
   worstMs: 80000,
+  reach: 'card',
+  breaksLink: false,
+  afterGuest: true,
   throughConfig: false,
 });

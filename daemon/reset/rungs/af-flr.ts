@@ -6,5 +6,8 @@ export const afFlr = methodRung({
   does: 'resets one function at a time (FLR of conventional PCI)',
   expectedMs: 150,
   worstMs: 80000,
+  reach: 'card',
+  breaksLink: false,
+  afterGuest: true,
   throughConfig: true,
 });

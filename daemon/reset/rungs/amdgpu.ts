@@ -35,6 +35,10 @@ export const amdgpu: Rung = {
   does: 'lets the host driver amdgpu take the card, reset it, and give it back',
   expectedMs: 15000,
   worstMs: 200000,
+  reach: 'machine',
+  breaksLink: true,
+  busWide: false,
+  afterGuest: false,
   assess(facts) {
     const main = mainOf(facts);
     if (facts.gone || main === undefined)

@@ -10,6 +10,9 @@ export const bus = methodRung({
   does: 'resets the bus of a function that is alone on it',
   expectedMs: 200,
   worstMs: 80000,
+  reach: 'bus',
+  breaksLink: true,
+  afterGuest: false,
   throughConfig: false,
   unless: refusedBySiblings,
 });

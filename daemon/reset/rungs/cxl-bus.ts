@@ -7,6 +7,9 @@ export const cxlBus = methodRung({
   does: 'resets the bus below a CXL port, for a function that is alone on it',
   expectedMs: 200,
   worstMs: 80000,
+  reach: 'bus',
+  breaksLink: true,
+  afterGuest: false,
   throughConfig: false,
   unless: refusedBySiblings,
 });

@@ -28,6 +28,10 @@ export const d3cold: Rung = {
   does: 'lets the card and its port sleep until the platform cuts its power, and wakes them',
   expectedMs: 3000,
   worstMs: 120000,
+  reach: 'machine',
+  breaksLink: true,
+  busWide: false,
+  afterGuest: false,
   assess(facts) {
     if (facts.gone) return unavailable('no function of the card is on the bus');
     const port = portFor(facts);

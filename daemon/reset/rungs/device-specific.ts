@@ -21,6 +21,9 @@ const kernel = methodRung({
   does: 'resets the card by its own procedure (kernel quirk or vendor-reset)',
   expectedMs: 2000,
   worstMs: 80000,
+  reach: 'card',
+  breaksLink: true,
+  afterGuest: true,
   throughConfig: false,
 });
 

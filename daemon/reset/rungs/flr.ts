@@ -6,5 +6,8 @@ export const flr = methodRung({
   does: 'resets one function at a time (Function Level Reset)',
   expectedMs: 150,
   worstMs: 80000,
+  reach: 'card',
+  breaksLink: false,
+  afterGuest: true,
   throughConfig: true,
 });

@@ -6,7 +6,6 @@
 import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
-import type { RungName } from '../../pci/rung-name.ts';
 import { readAttribute } from '../../sysfs/read.ts';
 import {
   type Assessment,
@@ -18,11 +17,7 @@ import {
   unavailable,
 } from '../rung.ts';
 
-interface MethodRung {
-  readonly name: RungName;
-  readonly does: string;
-  readonly expectedMs: number;
-  readonly worstMs: number;
+interface MethodRung extends Omit<Rung, 'busWide' | 'assess' | 'run'> {
   /** True when the method is carried out through the card's own config space: useless when that is dead. */
   readonly throughConfig: boolean;
   /** A further reason against it. */
@@ -33,11 +28,9 @@ interface MethodRung {
 export function methodRung(method: MethodRung): Rung {
   const having = (facts: ResetFacts) =>
     facts.functions.filter((fn) => fn.methods?.includes(method.name)).map((fn) => fn.address);
+  const { name, does, expectedMs, worstMs, reach, breaksLink, afterGuest } = method;
   return {
-    name: method.name,
-    does: method.does,
-    expectedMs: method.expectedMs,
-    worstMs: method.worstMs,
+    ...{ name, does, expectedMs, worstMs, reach, breaksLink, afterGuest, busWide: false },
     assess(facts): Assessment {
       if (facts.gone) return unavailable('no function of the card is on the bus');
       const reaches = having(facts);

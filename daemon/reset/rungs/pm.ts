@@ -6,5 +6,8 @@ export const pm = methodRung({
   does: 'takes the function to D3hot and back to D0',
   expectedMs: 50,
   worstMs: 80000,
+  reach: 'card',
+  breaksLink: false,
+  afterGuest: false,
   throughConfig: true,
 });

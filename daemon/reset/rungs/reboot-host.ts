@@ -12,6 +12,10 @@ export const rebootHost: Rung = {
   does: 'asks for a reboot of the host',
   expectedMs: 0,
   worstMs: 0,
+  reach: 'host',
+  breaksLink: false,
+  busWide: false,
+  afterGuest: false,
   assess: () => ({ available: false, reason: needed }),
   run: async () => ({ state: 'error', said: needed }),
 };

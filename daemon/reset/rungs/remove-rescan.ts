@@ -14,6 +14,10 @@ export const removeRescan: Rung = {
   does: 'takes the functions off the bus and lets the kernel find and set them up anew',
   expectedMs: 1500,
   worstMs: 100000,
+  reach: 'machine',
+  breaksLink: true,
+  busWide: true,
+  afterGuest: false,
   assess(facts) {
     const driven = hostDriven(facts);
     if (driven !== undefined) return unavailable(driven);

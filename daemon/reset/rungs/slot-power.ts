@@ -26,6 +26,10 @@ export const slotPower: Rung = {
   does: 'switches the power of the slot off and on',
   expectedMs: 3000,
   worstMs: 120000,
+  reach: 'machine',
+  breaksLink: true,
+  busWide: true,
+  afterGuest: false,
   assess(facts) {
     if (facts.slot === undefined) {
       return unavailable('the platform has no power switch for this slot');

@@ -21,6 +21,10 @@ export const subordinate: Rung = {
   does: 'resets everything below the port above the card',
   expectedMs: 250,
   worstMs,
+  reach: 'bus',
+  breaksLink: true,
+  busWide: false,
+  afterGuest: false,
   assess(facts) {
     if (facts.gone) return unavailable('no function of the card is on the bus');
     const port = portFor(facts);

@@ -20,6 +20,10 @@ export const suspend: Rung = {
   does: 'takes the functions off the bus, lets the whole host sleep for 20 seconds, and looks for them again',
   expectedMs: 30000,
   worstMs: 180000,
+  reach: 'host',
+  breaksLink: true,
+  busWide: true,
+  afterGuest: false,
   assess(facts) {
     if (facts.noSleep !== undefined) return unavailable(facts.noSleep);
     const driven = hostDriven(facts);
