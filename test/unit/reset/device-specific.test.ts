@@ -7,7 +7,7 @@ import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import type { ModuleOptions } from '../../sim/modules.ts';
 import { card as address } from '../inventory-of.ts';
-import { rungsOf, type SimPipeline, simPipeline, treeOf } from '../sim-host.ts';
+import { rungsOf, type SimPipeline, simHost, simPipeline, treeOf } from '../sim-host.ts';
 
 const card = address('0000:01:00');
 const gpu = `${card}.0`;
@@ -144,6 +144,23 @@ describe('a module that resets the card', () => {
       'healthy',
       'a reset that worked',
     );
+  });
+
+  test('whose reset failed is doubted by the next daemon too, until a reset worked', async () => {
+    install({ outcome: 'fails' });
+    sim.config = { ...defaultConfig, cards: new Map([[card, { ladder: ['device_specific'] }]]) };
+    await take();
+    await assert.rejects(giveBack());
+    const next = async () => {
+      const { host } = await simHost({ kernel: sim.kernel });
+      const { state, evidence } = await checkCard(host, sim.card(card));
+      host.kernelLog.close();
+      return `${state}: ${evidence.join('; ')}`;
+    };
+    assert.match(await next(), /^suspect: .*the kernel log says reset-failed/);
+    install();
+    await take();
+    assert.match(await next(), /^healthy: /);
   });
 
   test('wakes a card whose BARs are wrong: the next rung mends them', async () => {
