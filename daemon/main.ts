@@ -100,7 +100,7 @@ async function main(): Promise<void> {
     rescanLock: createLock('the PCI bus (remove and rescan)'),
     stuck,
     ledger,
-    baseline: createBaseline(),
+    baseline: createBaseline(ledger, stamp.boot),
     risk,
     kernel: stamp.kernel,
     get deadlines() {

@@ -1,9 +1,11 @@
 /**
- * What is known of each card from earlier checks: its error counters when it was last well, and the BARs that it had. In memory:
- * the kernel's counters end with the boot, and a daemon that starts takes a card as it finds it.
+ * What is known of each card from earlier checks. Its error counters when it was last well and the BARs that it had are in memory:
+ * a daemon that starts takes them as it finds them. What the kernel log said of its last reset no check finds again, so that is in
+ * the ledger; it ends with the boot, which resets every card.
  */
 import type { CardAddress } from '../pci/address.ts';
 import type { AerCounts } from '../pci/aer.ts';
+import type { CardKey, Ledger } from './ledger.ts';
 
 export interface Baseline {
   /** Undefined for a card that was never seen well. */
@@ -12,21 +14,19 @@ export interface Baseline {
   /** Takes the numbers of the BARs that the kernel has placed, and gives those that it ever had: `0000:01:00.0 1234:1111`. */
   bars(fn: string, placed: readonly number[]): readonly number[];
   /** What the kernel log said of the last reset of the card, which its answers do not refute; undefined when nothing. */
-  doubt(card: CardAddress): string | undefined;
-  setDoubt(card: CardAddress, line: string | undefined): void;
+  doubt(key: CardKey): string | undefined;
+  /** Undefined: there is none any more. */
+  setDoubt(key: CardKey, line: string | undefined): Promise<void>;
 }
 
-/** Nothing is known yet. It has an entry for each slot of the host that was checked, and so an end. */
-export function createBaseline(): Baseline {
+/** Of this boot nothing is known but its doubts. It has an entry for each slot of the host that was checked, and so an end. */
+export function createBaseline(ledger: Ledger, boot: string): Baseline {
   const known = new Map<CardAddress, AerCounts>();
   const seen = new Map<string, readonly number[]>();
-  const doubts = new Map<CardAddress, string>();
   return {
-    doubt: (card) => doubts.get(card),
-    setDoubt(card, line) {
-      if (line === undefined) doubts.delete(card);
-      else doubts.set(card, line);
-    },
+    doubt: ({ card, id }) =>
+      ledger.doubts().find((one) => one.card === card && one.id === id && one.boot === boot)?.line,
+    setDoubt: (key, line) => ledger.setDoubt(key, boot, line),
     of: (card) => known.get(card),
     set(card, counts) {
       known.set(card, counts);

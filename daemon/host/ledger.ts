@@ -1,8 +1,8 @@
 /**
  * What is remembered over reboots (/var/lib/revived/ledger.json): what was being done to a card when the host went down, on
- * which kernels the host ended badly or well while a card was lent, what came of each rung, what the card's links can do, and
- * which display drivers guests have. Read with suspicion; without a disk it is kept in
- * memory and that is said.
+ * which kernels the host ended badly or well while a card was lent, what came of each rung, which resets are in doubt, what the
+ * card's links can do, and which display drivers guests have. Read with suspicion; without a disk it is kept in memory and that
+ * is said.
  */
 import { rename } from 'node:fs/promises';
 import { asRevivedError } from '../errors.ts';
@@ -63,6 +63,13 @@ interface DriverSeen extends CardKey {
   readonly since: number;
 }
 
+/** What the kernel log said against the last reset of a card that answers well (reset/revive.ts). */
+interface Doubt extends CardKey {
+  readonly boot: string;
+  /** For people. */
+  readonly line: string;
+}
+
 export interface Ledger {
   quarantine(): readonly Quarantined[];
   kernels(): readonly KernelEnds[];
@@ -81,6 +88,9 @@ export interface Ledger {
   links(): readonly CardLinks[];
   /** Notes what is better than before; writes nothing where nothing is. */
   noteLinks(seen: CardLinks): Promise<void>;
+  doubts(): readonly Doubt[];
+  /** Replaces the doubt about that card; undefined: there is none any more. Those of other boots go with it. */
+  setDoubt(key: CardKey, boot: string, line: string | undefined): Promise<void>;
   drivers(): readonly DriverSeen[];
   /** Replaces what was seen of that domain and card. */
   setDriver(seen: DriverSeen): Promise<void>;
@@ -93,6 +103,9 @@ const maxKernels = 512;
 const maxBoots = 8;
 /** Pairs of a domain and a card; the one that was set longest ago is forgotten first. */
 const maxDrivers = 256;
+/** Cards in doubt in one boot, and characters of what is said of one. */
+const maxDoubts = 64;
+const maxDoubtLength = 512;
 /** How exact `cleanAt` is: a card that comes and goes all day does not write all day. */
 const cleanAgeUsec = 3600 * 1_000_000;
 
@@ -102,6 +115,7 @@ interface Contents {
   readonly outcomes: readonly Outcome[];
   readonly links: readonly CardLinks[];
   readonly drivers: readonly DriverSeen[];
+  readonly doubts: readonly Doubt[];
 }
 
 /** Opens the ledger. What cannot be trusted is put aside and said; never throws. */
@@ -166,6 +180,15 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
       const links = withLinks(contents.links, seen);
       if (links !== contents.links) await save({ links });
     },
+    doubts: () => contents.doubts,
+    async setDoubt({ card, id }, boot, line) {
+      const others = contents.doubts.filter((one) => one.card !== card || one.id !== id);
+      if (line === undefined && others.length === contents.doubts.length) return;
+      const own =
+        line === undefined ? [] : [{ card, id, boot, line: line.slice(0, maxDoubtLength) }];
+      const doubts = [...others.filter((one) => one.boot === boot), ...own].slice(-maxDoubts);
+      await save({ doubts });
+    },
     drivers: () => contents.drivers,
     async setDriver(seen) {
       const others = contents.drivers.filter(
@@ -191,7 +214,14 @@ function isOf(ends: KernelEnds, key: CardKey, kernel: string): boolean {
 }
 
 async function read(path: string, log: Log): Promise<Contents> {
-  const nothing: Contents = { quarantine: [], kernels: [], outcomes: [], links: [], drivers: [] };
+  const nothing: Contents = {
+    quarantine: [],
+    kernels: [],
+    outcomes: [],
+    links: [],
+    drivers: [],
+    doubts: [],
+  };
   try {
     const text = await readOwn(path, maxFileBytes);
     if (text === undefined) return nothing;
@@ -203,14 +233,17 @@ async function read(path: string, log: Log): Promise<Contents> {
     const outcomes = listOf(file['outcomes']);
     const links = listOf(file['links']);
     const drivers = listOf(file['drivers']);
+    const doubts = listOf(file['doubts']);
     const found: Contents = {
       quarantine: quarantine.filter(isQuarantined),
       kernels: kernels.filter(isEnds),
       outcomes: outcomes.filter((one): one is Outcome => isOfCard(one) && isOutcome(one)),
       links: links.filter((one): one is CardLinks => isOfCard(one) && isCardLinks(one)),
       drivers: drivers.filter(isDriverSeen),
+      doubts: doubts.filter(isDoubt).slice(-maxDoubts),
     };
-    const lost = [quarantine, kernels, outcomes, links, drivers].flat().length - countOf(found);
+    const all = [quarantine, kernels, outcomes, links, drivers, doubts];
+    const lost = all.flat().length - countOf(found);
     if (lost > 0) log.warn({ path, lost }, 'Entries of the ledger are not whole, ignoring them');
     return found;
   } catch (error) {
@@ -251,8 +284,8 @@ function isEnds(value: unknown): value is KernelEnds {
   );
 }
 
-function countOf({ quarantine, kernels, outcomes, links, drivers }: Contents): number {
-  return quarantine.length + kernels.length + outcomes.length + links.length + drivers.length;
+function countOf(contents: Contents): number {
+  return Object.values(contents).flat().length;
 }
 
 function listOf(value: unknown): readonly unknown[] {
@@ -271,6 +304,16 @@ function isDriverSeen(value: unknown): value is DriverSeen {
     text(value['version']) &&
     text(value['boot']) &&
     typeof value['since'] === 'number'
+  );
+}
+
+function isDoubt(value: unknown): value is Doubt {
+  return (
+    isRecord(value) &&
+    isKey(value) &&
+    text(value['boot']) &&
+    typeof value['line'] === 'string' &&
+    value['line'].length <= maxDoubtLength
   );
 }
 

@@ -227,20 +227,23 @@ async function tryRung(
   if (answer.state === 'stuck') host.stuck.note(card.address, answer.pid, rungs[name].busWide);
   const now = readAerCounts(host.paths.sys, path);
   // Only a reset that the kernel did speaks against what is known already: one that it refused, and a rescan, are none.
-  if (answer.state === 'done' && name !== 'remove-rescan') {
-    host.baseline.setDoubt(card.address, undefined);
-  }
+  const isReset = answer.state === 'done' && name !== 'remove-rescan';
   const since = answer.state === 'error' ? undefined : rungs[name].breaksLink ? now : counts;
   const found =
-    answer.state === 'stuck' ? stuckHealth(card, answer.said) : await checkCard(host, card, since);
+    answer.state === 'stuck'
+      ? stuckHealth(card, answer.said)
+      : await checkCard(host, card, since, isReset);
   const said = host.kernelLog.since(cursor, [''], maxJudgedLines);
   // What the kernel's own recovery says of a link that was taken down is of no more weight than the error itself.
   const judged = rungs[name].breaksLink ? said.filter((line) => !line.includes('AER: ')) : said;
   const logJudge = await opening;
   const log = logJudge.judge(judged, path);
   climb.health = withLog(found, log, card);
-  if (found.state === 'healthy' && log.against !== undefined) {
-    host.baseline.setDoubt(card.address, doubtOf(card, log.against));
+  const isDoubtful = found.state === 'healthy' && log.against !== undefined;
+  // In one write, and now: a daemon that ends before it leaves the old doubt.
+  if (isDoubtful || isReset) {
+    const doubt = isDoubtful ? doubtOf(card, log.against) : undefined;
+    await host.baseline.setDoubt({ card: card.address, id: idOfCard(card) }, doubt);
   }
   const when = `during ${name} of card ${card.address}`;
   const risk = watchRisk(host, logJudge, when, climb.firstCursor);

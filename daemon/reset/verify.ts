@@ -12,9 +12,15 @@ import { type Link, linkNote, linkOf } from '../pci/link.ts';
 
 /**
  * Health of a card as it was known: a function that is gone is missed. Bounded by the config read deadline. Fatal errors that
- * its links reported after `since` count against it; by default after it was last found healthy.
+ * its links reported after `since` count against it; by default after it was last found healthy. `isReset`: what the kernel log
+ * said of an earlier reset counts no more.
  */
-export async function checkCard(host: Host, card: Card, since?: AerCounts): Promise<Health> {
+export async function checkCard(
+  host: Host,
+  card: Card,
+  since?: AerCounts,
+  isReset = false,
+): Promise<Health> {
   const child = host.stuck.of(card.address);
   if (child !== undefined) {
     return {
@@ -47,7 +53,7 @@ export async function checkCard(host: Host, card: Card, since?: AerCounts): Prom
     (link) => linkNote(link.address, link, bestOf(host.ledger.links(), key, link.address)) ?? [],
   );
   const lost = signs.flatMap((one) => lostBar(host.baseline, one) ?? []);
-  const doubt = host.baseline.doubt(card.address);
+  const doubt = isReset ? undefined : host.baseline.doubt(key);
   const health = judge(signs, {
     fatal,
     notes,

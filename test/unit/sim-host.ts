@@ -118,12 +118,13 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
   });
   const kernelLog = openKernelLog(paths.dev);
   const log = createLog('text', 'debug', (line) => logged.push(line));
+  const ledger = await openLedger(paths.ledger, log);
   const host: Host = {
     paths,
     io: guardIo(watched(door, watch), stuck),
     log,
-    ledger: await openLedger(paths.ledger, log),
-    baseline: createBaseline(),
+    ledger,
+    baseline: createBaseline(ledger, simStamp.boot),
     risk: await openHostRisk(paths.hostRisk, log),
     kernel: simStamp.kernel,
     kernelLog,

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
+import { createBaseline } from '../../../daemon/host/baseline.ts';
 import { openLedger, type Quarantined } from '../../../daemon/host/ledger.ts';
 import { isOutcome, type OutcomeKey } from '../../../daemon/host/outcome.ts';
 import { createLog } from '../../../daemon/log.ts';
@@ -206,6 +207,27 @@ describe('the ledger', () => {
     assert.equal(ledger.links().length, 2, 'another card in that slot');
   });
 
+  test('a doubt is about one card in one boot, and there is an end to them', async () => {
+    const ledger = await open();
+    await ledger.setDoubt(usb, 'a', 'of the boot before');
+    for (let n = 0; n < 70; n++)
+      await ledger.setDoubt({ ...gpu, id: `${n}` }, 'b', 'x'.repeat(999));
+    await ledger.setDoubt(gpu, 'b', 'first');
+    await ledger.setDoubt(gpu, 'b', 'second');
+    const doubts = (await open()).doubts();
+    assert.equal(doubts.length, 64);
+    assert.equal(doubts[0]?.line.length, 512);
+    assert.deepEqual(doubts.at(-1), { ...gpu, boot: 'b', line: 'second' });
+    assert.ok(doubts.every(({ boot }) => boot === 'b'));
+    await ledger.setDoubt(gpu, 'b', undefined);
+    const { ino } = statSync(path);
+    await ledger.setDoubt(gpu, 'b', undefined);
+    assert.equal(statSync(path).ino, ino, 'not written again');
+    assert.equal((await open()).doubts().length, 63);
+    assert.equal(createBaseline(ledger, 'b').doubt({ ...gpu, id: '69' })?.length, 512);
+    assert.equal(createBaseline(ledger, 'c').doubt({ ...gpu, id: '69' }), undefined);
+  });
+
   const whole = JSON.stringify({ version: 1, quarantine: [quarantined], kernels: [] });
   const spoilt: readonly (readonly [string, (t: TestContext) => void, RegExp])[] = [
     [
@@ -270,11 +292,13 @@ describe('the ledger', () => {
     const kernels = [ends, { ...ends, died: [7] }, { ...ends, clean: 1 }, 'kernel'];
     const outcomes = [{ ...gpu, rung: 'bus' }, 7];
     const links = [{ ...gpu, links: [{ address: '../..', speed: 8, width: 1 }] }, gpu];
-    write(JSON.stringify({ version: 1, quarantine, kernels, outcomes, links }))();
+    const doubts = [{ ...gpu, boot: 'b', line: 'x'.repeat(513) }];
+    write(JSON.stringify({ version: 1, quarantine, kernels, outcomes, links, doubts }))();
     const ledger = await open();
     assert.deepEqual([ledger.quarantine(), ledger.kernels()], [[quarantined], [ends]]);
     assert.deepEqual([ledger.outcomes(), ledger.links()], [[], []]);
-    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=12/);
+    assert.deepEqual(ledger.doubts(), []);
+    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=13/);
   });
 
   test('that cannot be written is kept in memory, said once, and written when it can be', async () => {
