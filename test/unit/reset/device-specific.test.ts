@@ -2,12 +2,22 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
+import { createDesk } from '../../../daemon/pipeline/desk.ts';
 import type { JobView } from '../../../daemon/pipeline/service.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
 import { machine } from '../../sim/machine.ts';
 import type { ModuleOptions } from '../../sim/modules.ts';
 import { card as address } from '../inventory-of.ts';
-import { rungsOf, type SimPipeline, simHost, simPipeline, treeOf } from '../sim-host.ts';
+import {
+  readGuest,
+  rungsOf,
+  type SimPipeline,
+  simHost,
+  simPipeline,
+  simStamp,
+  treeOf,
+  until,
+} from '../sim-host.ts';
 
 const card = address('0000:01:00');
 const gpu = `${card}.0`;
@@ -205,5 +215,41 @@ describe('a module that resets the card', () => {
     assert.deepEqual(sim.kernel.resets, [{ method: 'device_specific', address: gpu }]);
     // The old list was `bus`, which vendor-reset forbids from now on: then it is what the kernel finds.
     assert.deepEqual(methods(), ['device_specific']);
+  });
+
+  describe('before the card was ever lent', () => {
+    const reset = async (rung: string | null) => {
+      const { host, leases, journal } = sim;
+      const desk = createDesk({
+        ...{ host, leases, journal, stamp: simStamp, version: '1', config: () => sim.config },
+        ...{ reload: async () => {}, readDomain: readGuest, fetchXml: async () => '' },
+        libvirtState: () => ({ libvirt: 'connected', libvirtVersion: '1' }),
+      });
+      const id = desk.reset(card, rung, 'a person');
+      const job = () => desk.jobs().find((one) => one.id === id);
+      await until(() => job()?.state !== 'running');
+      await journal.rotate(); // waits for its entry
+      return job() ?? assert.fail('no job');
+    };
+
+    test('resets it where its rung is asked for by name', async () => {
+      install();
+      const job = await reset('device_specific');
+      assert.deepEqual([job.state, rungsOf(job)], ['done', [['device_specific', 'done']]]);
+    });
+
+    test('and not to be had, says what to do, and the card stays at home', async () => {
+      const before = treeOf(sim.kernel.sys);
+      const { state, error } = await reset('device_specific');
+      assert.equal(state, 'failed');
+      assert.match(error, /kernel module vendor-reset, .* is not loaded.*modprobe vendor-reset/);
+      assert.deepEqual(treeOf(sim.kernel.sys), before);
+    });
+
+    test('does not excuse another rung that cannot be done', async () => {
+      install();
+      await assert.rejects(reset('flr'), { code: 'refused', message: /flr: it is not in/ });
+      await assert.rejects(reset('bus'), { code: 'refused', message: /bus: never on/ });
+    });
   });
 });
