@@ -29,7 +29,7 @@ import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
 import { kernelFindings, quarantineFindings } from './recovery.ts';
 import type { Change, Finding, Pipeline, PipelineManager } from './service.ts';
-import { type CardSources, cardView, planReturnView, startView } from './views.ts';
+import { type CardSources, cardView, planReturnView, resetLadder, startView } from './views.ts';
 
 export interface DeskParts {
   readonly host: Host;
@@ -188,7 +188,7 @@ export function createDesk(parts: DeskParts): Desk {
         'Look at the kernel log. When the host is well: revivectl quarantine clear host',
       );
     }
-    const ladder = cardView(address, sources())?.ladder ?? [];
+    const ladder = resetLadder(address, sources());
     const asked = ladder.filter((entry) => rung === null || entry.rung === rung);
     if (asked.some((entry) => entry.available)) return;
     const why = asked.map((entry) => `${entry.rung}: ${entry.reason}`).join('; ');

@@ -40,7 +40,7 @@ const unchecked: Health = { state: 'unknown', evidence: ['not checked yet'] };
 export function cardView(address: CardAddress, sources: CardSources): CardView | undefined {
   const lease = sources.leases.get(address);
   const there = sources.inventory.cards.get(address);
-  const card = there ?? (lease === undefined ? undefined : cardFromHome(address, lease.home));
+  const card = cardAt(address, sources);
   if (card === undefined) return undefined;
   const health = sources.health.get(address) ?? unchecked;
   const job = sources.jobs.find((one) => one.state === 'running' && one.cards.includes(address));
@@ -68,9 +68,24 @@ export function cardView(address: CardAddress, sources: CardSources): CardView |
         : health,
     domain: lease === undefined || lease.domain === '' ? null : lease.domain,
     leasedSince: lease?.since ?? 0,
-    ladder: ladderView(card, health, sources),
+    ladder: ladderView(card, health, sources, false),
     job: job?.id ?? null,
   };
+}
+
+function cardAt(address: CardAddress, { inventory, leases }: CardSources): Card | undefined {
+  const home = leases.get(address)?.home;
+  return inventory.cards.get(address) ?? (home && cardFromHome(address, home));
+}
+
+/**
+ * The ladder of a card as a reset by hand will have it: the module that gives it device_specific is loaded by then, where it can
+ * be had. Empty when nothing is known of such a card.
+ */
+export function resetLadder(address: CardAddress, sources: CardSources): readonly RungView[] {
+  const card = cardAt(address, sources);
+  const health = sources.health.get(address) ?? unchecked;
+  return card === undefined ? [] : ladderView(card, health, sources, true);
 }
 
 /** The plan of a start as people see it before it is done, with what doctor says of it. */
@@ -86,7 +101,12 @@ export function startView(domain: string, plan: StartPlan): PlanView {
   };
 }
 
-function ladderView(card: Card, health: Health, sources: CardSources): readonly RungView[] {
+function ladderView(
+  card: Card,
+  health: Health,
+  sources: CardSources,
+  isModuleLoaded: boolean,
+): readonly RungView[] {
   const { sys, inventory, config } = sources;
   // Functions that are at home with a host driver are unbound before a rung: that is no reason to leave one out.
   const settings = config.cards.get(card.address);
@@ -94,6 +114,7 @@ function ladderView(card: Card, health: Health, sources: CardSources): readonly 
   const asUnbound = readResetFacts(sys, card, inventory, isConfigDead(health), module);
   const facts = {
     ...asUnbound,
+    ...(module === undefined || !isModuleLoaded ? {} : { module: { name: module, loaded: true } }),
     functions: asUnbound.functions.map((fn) => ({ ...fn, driver: undefined })),
   };
   const known = quirkOf(card);

@@ -34,9 +34,11 @@ export const deviceSpecific: Rung = {
     const { module } = facts;
     const listed = facts.functions.some((fn) => fn.methods?.includes(method));
     if (assessment.available || module === undefined || module.loaded || listed) return assessment;
+    const what = `the kernel module ${module.name}, which gives it to this card, is not loaded`;
+    const when = 'each start and each reset by hand loads it, where it can be had';
     return {
       available: false,
-      reason: `the kernel module ${module.name}, which gives it to this card, is not loaded`,
+      reason: `${what}: ${when} (to see why not: modprobe ${module.name})`,
     };
   },
   async run(facts, host) {
