@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
+import { type FunctionSpec, machine } from '../../sim/machine.ts';
 import { benchCards, detach, type SimHost, simHost } from '../sim-host.ts';
 
 const { bochs, flr } = benchCards;
@@ -35,6 +36,63 @@ describe('evidence', () => {
       if (path.endsWith(file)) kernelSays(text);
     };
   };
+
+  describe('a dead config space', () => {
+    const one = bochs;
+    const [main, other] = [`${one}.0`, `${one}.1`];
+    const use = async (dead: string, ...functions: readonly FunctionSpec[]) => {
+      sim.dispose();
+      const drivers = ['pcieport', 'snd_hda_intel', 'virtio-pci', 'amdgpu', 'vfio-pci'];
+      sim = await simHost({
+        machine: machine({ rootDevices: [], drivers, ports: [{ functions }] }),
+      });
+      detach(sim, ...[main, other].filter((fn) => sim.kernel.device(fn).driver !== null));
+      sim.kernel.loseFunction(dead);
+    };
+    const resets = () => sim.kernel.resets.map(({ method, address }) => `${method} ${address}`);
+
+    test('of the sound alone leaves the GPU its own resets, and the verdict names it', async () => {
+      await use(other, { model: 'virtio-gpu' }, { model: 'hda' });
+      const { before, rungs } = await climb(one, { order: ['flr'] });
+      assert.equal(before.state, 'wedged');
+      assert.deepEqual(
+        before.evidence.map((line) => line.split(': ')[0]),
+        [other],
+      );
+      assert.deepEqual([rungs, resets()], [['flr not-healed'], [`flr ${main}`]]);
+    });
+
+    test('of the GPU alone leaves the other function its own, and that one is left out', async () => {
+      await use(main, { model: 'virtio-gpu' }, { model: 'virtio-gpu' });
+      const { details } = await climb(one, { order: ['flr'] });
+      assert.deepEqual(resets(), [`flr ${other}`]);
+      assert.match(
+        details[0] ?? '',
+        /^0000:01:00\.0: left out, its config space is dead; 0000:01:0/,
+      );
+      await use(main, { model: 'virtio-gpu' }, { model: 'hda' });
+      const { gaveUp } = await climb(one, { order: ['flr'] });
+      assert.match(gaveUp ?? '', /flr: it works through the config space of 0000:01:00\.0, which/);
+    });
+
+    test('matters to amdgpu where it is that of the GPU', async () => {
+      await use(other, { model: 'polaris' }, { model: 'polaris-audio' });
+      assert.deepEqual((await climb(one, { order: ['amdgpu'] })).rungs, ['amdgpu not-healed']);
+      await use(main, { model: 'polaris' }, { model: 'polaris-audio' });
+      const { rungs, gaveUp } = await climb(one, { order: ['amdgpu'] });
+      assert.deepEqual(rungs, []);
+      assert.match(gaveUp ?? '', /the config space of 0000:01:00\.0 is dead: amdgpu could hang/);
+    });
+
+    test('of a port is that of all functions below it', async () => {
+      sim.kernel.die('0000:00:07');
+      const { gaveUp } = await climb(flr, { order: ['flr', 'pm'] });
+      assert.match(
+        gaveUp ?? '',
+        /flr: .* config space of 0000:02:00\.0, which is dead; pm: it works/,
+      );
+    });
+  });
 
   describe('a fatal error', () => {
     test('at the port makes the card suspect, until a rung has been through', async () => {
