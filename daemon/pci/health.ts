@@ -16,6 +16,8 @@ export interface Health {
   readonly state: HealthState;
   /** One line each, for people: which function, which sign, what it shows. */
   readonly evidence: readonly string[];
+  /** Functions that do not answer through their config space; left out where all do, or where nobody has asked. */
+  readonly configDead?: readonly FunctionAddress[];
 }
 
 /** Who should answer: taken from the inventory or from the lease, so that a lost function is missed. */
@@ -59,6 +61,8 @@ export interface CardSigns {
 }
 
 interface Verdict {
+  /** Left out for what is said of the card as a whole. */
+  readonly expected?: Expected;
   readonly state: HealthState;
   readonly line: string;
 }
@@ -141,12 +145,18 @@ export function judge(signs: readonly FunctionSigns[], others: CardSigns = nothi
   const worst = verdicts.reduce((a, b) => (rank(b.state) > rank(a.state) ? b : a));
   const bad = verdicts.filter((verdict) => verdict.state !== 'healthy');
   const lines = (bad.length > 0 ? bad : verdicts).map((verdict) => verdict.line);
-  return { state: worst.state, evidence: [...lines, ...others.notes] };
+  const evidence = [...lines, ...others.notes];
+  const configDead = deadBy(verdicts);
+  return { state: worst.state, evidence, ...(configDead.length === 0 ? {} : { configDead }) };
 }
 
-/** True when config space of every function that is still there reads as all ones, or not at all. */
-export function isConfigDead(health: Health): boolean {
-  return health.state === 'wedged' || health.state === 'lost';
+// Below a dead port nothing is reached.
+function deadBy(verdicts: readonly Verdict[]): readonly FunctionAddress[] {
+  const dead = verdicts.filter(({ state }) => state === 'wedged' || state === 'lost');
+  const isPortDead = dead.some(({ expected }) => expected?.kind === 'port');
+  return (isPortDead ? verdicts : dead).flatMap(({ expected }) =>
+    expected?.kind === 'function' ? [expected.address] : [],
+  );
 }
 
 function rank(state: HealthState): number {
@@ -156,6 +166,7 @@ function rank(state: HealthState): number {
 function judgeFunction(signs: FunctionSigns): Verdict {
   const { expected, config } = signs;
   const say = (state: HealthState, what: string): Verdict => ({
+    expected,
     state,
     line: `${expected.address}: ${what}`,
   });

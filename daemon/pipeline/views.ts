@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Outcome } from '../host/outcome.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { deviceDirectory, idOf } from '../pci/device.ts';
-import { type Health, isConfigDead } from '../pci/health.ts';
+import type { Health } from '../pci/health.ts';
 import { type Card, cardName, type Inventory, isInteresting } from '../pci/inventory.ts';
 import { quirkOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
@@ -111,7 +111,7 @@ function ladderView(
   // Functions that are at home with a host driver are unbound before a rung: that is no reason to leave one out.
   const settings = config.cards.get(card.address);
   const module = resetModuleOf(card, settings);
-  const asUnbound = readResetFacts(sys, card, inventory, isConfigDead(health), module);
+  const asUnbound = readResetFacts(sys, card, inventory, health, module);
   const facts = {
     ...asUnbound,
     ...(module === undefined || !isModuleLoaded ? {} : { module: { name: module, loaded: true } }),

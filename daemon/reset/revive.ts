@@ -9,7 +9,7 @@ import { quarantinedReason } from '../host/quarantine.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { aerRises, readAerCounts, riseText } from '../pci/aer.ts';
 import { deviceDirectory } from '../pci/device.ts';
-import { type Health, isConfigDead } from '../pci/health.ts';
+import type { Health } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
@@ -147,7 +147,7 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
       host.paths.sys,
       card,
       readInventory(host.paths.sys),
-      isConfigDead(climb.health),
+      climb.health,
       options.module,
     );
     const entry = ladderFor(facts, { quirk, order: [name], force: options.force === true })[0];
@@ -323,5 +323,6 @@ function forbidden(host: Host, card: Card, name: RungName): string | undefined {
 }
 
 function stuckHealth(card: Card, said: string): Health {
-  return { state: 'wedged', evidence: [`${card.address}: child in D state: ${said}`] };
+  const configDead = card.functions.map((fn) => fn.address);
+  return { state: 'wedged', evidence: [`${card.address}: child in D state: ${said}`], configDead };
 }

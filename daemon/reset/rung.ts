@@ -8,6 +8,7 @@ import { isModuleLive } from '../host/modules.ts';
 import { sleepObstacle } from '../host/suspend.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { deviceDirectory, idParts, isBridge } from '../pci/device.ts';
+import type { Health } from '../pci/health.ts';
 import type { Card, Inventory } from '../pci/inventory.ts';
 import { familyOf } from '../pci/quirks.ts';
 import type { RungName } from '../pci/rung-name.ts';
@@ -37,8 +38,8 @@ export interface ResetFacts {
   readonly ports: readonly PortFacts[];
   /** The hotplug slot with a power switch, if the platform has one for this card. */
   readonly slot: { readonly directory: string; readonly power: string } | undefined;
-  /** Config space reads as all ones, or the functions are gone: what works through config space cannot work. */
-  readonly configDead: boolean;
+  /** Functions that do not answer through their config space: what works through it cannot work on them. */
+  readonly configDead: readonly FunctionAddress[];
   /** No function is on the bus. */
   readonly gone: boolean;
   /** Why the host cannot sleep and wake by itself; undefined when it can. */
@@ -89,12 +90,12 @@ export interface Rung {
   readonly undo?: (before: HostBefore, host: Host) => Promise<void>;
 }
 
-/** Reads the facts for a card. Nothing of it blocks. `module`: see reset-module.ts. */
+/** Reads the facts for a card of that health. Nothing of it blocks. `module`: see reset-module.ts. */
 export function readResetFacts(
   sys: string,
   card: Card,
   inventory: Inventory,
-  configDead: boolean,
+  { configDead = [] }: Pick<Health, 'configDead'>,
   module?: string,
 ): ResetFacts {
   return {

@@ -26,6 +26,7 @@ export async function checkCard(
     return {
       state: 'wedged',
       evidence: [`${card.address}: child ${child} in D state: nothing can be read safely`],
+      configDead: card.functions.map((fn) => fn.address),
     };
   }
   const expected: Expected[] = [

@@ -46,9 +46,9 @@ export const amdgpu: Rung = {
     if (quirkOf(facts.card).driverReset === undefined) {
       return unavailable('amdgpu does not reset cards of this family');
     }
-    if (facts.configDead) {
+    if (facts.configDead.includes(main)) {
       return unavailable(
-        'the config space of the card is dead: amdgpu could hang or crash the host on it',
+        `the config space of ${main} is dead: amdgpu could hang or crash the host on it`,
       );
     }
     // Loading it would let it grab every other AMD card that has no driver, and overrule a blacklist.

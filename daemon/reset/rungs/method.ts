@@ -18,7 +18,7 @@ import {
 } from '../rung.ts';
 
 interface MethodRung extends Omit<Rung, 'busWide' | 'assess' | 'run'> {
-  /** True when the method is carried out through the card's own config space: useless when that is dead. */
+  /** True when the method is carried out through the function's own config space: useless where that is dead. */
   readonly throughConfig: boolean;
   /** A further reason against it. */
   readonly unless?: (facts: ResetFacts) => string | undefined;
@@ -28,18 +28,23 @@ interface MethodRung extends Omit<Rung, 'busWide' | 'assess' | 'run'> {
 export function methodRung(method: MethodRung): Rung {
   const having = (facts: ResetFacts) =>
     facts.functions.filter((fn) => fn.methods?.includes(method.name)).map((fn) => fn.address);
+  const isDead = (facts: ResetFacts, address: FunctionAddress) =>
+    method.throughConfig && facts.configDead.includes(address);
   const { name, does, expectedMs, worstMs, reach, breaksLink, afterGuest } = method;
   return {
     ...{ name, does, expectedMs, worstMs, reach, breaksLink, afterGuest, busWide: false },
     assess(facts): Assessment {
       if (facts.gone) return unavailable('no function of the card is on the bus');
-      const reaches = having(facts);
-      if (reaches.length === 0)
+      const offered = having(facts);
+      if (offered.length === 0)
         return unavailable('the kernel offers it for no function of this card');
       const against = method.unless?.(facts);
       if (against !== undefined) return unavailable(against);
-      if (method.throughConfig && facts.configDead) {
-        return unavailable('it works through the config space of the card, which is dead');
+      const reaches = offered.filter((address) => !isDead(facts, address));
+      if (reaches.length === 0) {
+        return unavailable(
+          `it works through the config space of ${offered.join(', ')}, which is dead`,
+        );
       }
       const driven = hostDriven(facts);
       if (driven !== undefined) return unavailable(driven);
@@ -49,6 +54,10 @@ export function methodRung(method: MethodRung): Rung {
       const said: string[] = [];
       let state: 'done' | 'error' = 'done';
       for (const address of having(facts)) {
+        if (isDead(facts, address)) {
+          said.push(`${address}: left out, its config space is dead`);
+          continue;
+        }
         const answer = await resetBy(host, address, method.name, method.worstMs);
         said.push(`${address}: ${answer.said}`);
         if (answer.state === 'stuck') return { ...answer, said: said.join('; ') };

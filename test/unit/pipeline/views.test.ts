@@ -16,7 +16,7 @@ import {
 import { SimKernel } from '../../sim/kernel.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
-import { card } from '../inventory-of.ts';
+import { card, fn } from '../inventory-of.ts';
 
 const navi = card('0000:03:00');
 const polaris = card('0000:05:00');
@@ -184,7 +184,8 @@ describe('views', () => {
       const names = (change: Partial<CardSources> = {}) => rungs(virtio, change).map((x) => x.rung);
       const others = ['bus', 'subordinate', 'remove-rescan'];
       assert.deepEqual(names(), ['flr', 'pm', ...others]);
-      const health = new Map([[virtio, { state: 'wedged' as const, evidence: [] }]]);
+      const configDead = [fn(`${virtio}.0`)];
+      const health = new Map([[virtio, { state: 'wedged' as const, evidence: [], configDead }]]);
       assert.deepEqual(names({ health }), others);
     });
 

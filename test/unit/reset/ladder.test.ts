@@ -27,7 +27,7 @@ function facts(change: Partial<ResetFacts> = {}): ResetFacts {
       { address: fn('0000:00:03.1'), canResetSubordinate: true, canCutPower: false, below: own },
     ],
     slot: undefined,
-    configDead: false,
+    configDead: [],
     gone: false,
     noSleep: 'no clock',
     amdgpuLoaded: true,
@@ -66,8 +66,10 @@ test('`bus` in reset_method of a multi-function card is not believed', () => {
 });
 
 test('what works through config space is left out when that is dead', () => {
-  assert.deepEqual(available({ configDead: true }), ['subordinate', 'remove-rescan']);
-  assert.match(reason('flr', { configDead: true }), /dead/);
+  const configDead = [fn('0000:0b:00.0')];
+  assert.deepEqual(available({ configDead }), ['subordinate', 'remove-rescan']);
+  assert.match(reason('flr', { configDead }), /config space of 0000:0b:00\.0, which is dead/);
+  assert.ok(available({ configDead: [fn('0000:0b:00.1')] }).includes('flr'), 'of another function');
 });
 
 test('nothing is reset, removed or switched off under a live host driver', () => {
@@ -100,7 +102,7 @@ test('the highest port with nothing else below is the one that is reset', () => 
 
 test('a card that left the bus can only be looked for, or powered', () => {
   const slot = { directory: '/sys/bus/pci/slots/1', power: '0' };
-  const gone = { gone: true, configDead: true, functions: [], slot };
+  const gone = { gone: true, configDead: own, functions: [], slot };
   assert.deepEqual(available(gone), ['remove-rescan', 'slot-power']);
 });
 
@@ -163,7 +165,7 @@ describe('rungs that need more than the card say what is missing', () => {
     ['amdgpu', 'there', { card: navi }, null],
     ['amdgpu', 'of no use', { card: gpuOf('10de:2204') }, /does not reset cards of this family/],
     ['amdgpu', 'missing', { card: navi, amdgpuLoaded: false }, /amdgpu is not loaded/],
-    ['amdgpu', 'a danger', { card: navi, configDead: true }, /hang or crash the host/],
+    ['amdgpu', 'a danger', { card: navi, configDead: own }, /hang or crash the host/],
     ['amdgpu', 'at work', { card: navi, functions: driven }, /must be unbound first/],
     ['d3cold', 'offered', { ports }, null],
     ['d3cold', 'not offered', {}, /cannot cut the power of this card \(no _PR3\)/],

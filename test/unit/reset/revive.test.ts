@@ -329,6 +329,7 @@ describe('revive', () => {
     assert.deepEqual(await checkCard(sim.host, known), {
       state: 'wedged',
       evidence: [`${bochs}: child 77 in D state: nothing can be read safely`],
+      configDead: known.functions.map((fn) => fn.address),
     });
   });
 

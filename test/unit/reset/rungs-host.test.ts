@@ -29,7 +29,7 @@ describe('rungs of the host', () => {
   const card = (one: typeof bochs): Card =>
     readInventory(sim.kernel.sys).cards.get(one) ?? assert.fail(`no ${one}`);
   const facts = (one: Card): ResetFacts =>
-    readResetFacts(sim.kernel.sys, one, readInventory(sim.kernel.sys), false);
+    readResetFacts(sim.kernel.sys, one, readInventory(sim.kernel.sys), {});
   const detach = (one: typeof bochs) => {
     for (const fn of card(one).functions) {
       if (fn.driver === undefined) continue;

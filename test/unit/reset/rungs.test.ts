@@ -29,8 +29,8 @@ describe('rungs', () => {
 
   const card = (one: typeof flr): Card =>
     readInventory(sim.kernel.sys).cards.get(one) ?? assert.fail(`no ${one}`);
-  const facts = (one: Card, configDead = false): ResetFacts =>
-    readResetFacts(sim.kernel.sys, one, readInventory(sim.kernel.sys), configDead);
+  const facts = (one: Card): ResetFacts =>
+    readResetFacts(sim.kernel.sys, one, readInventory(sim.kernel.sys), {});
   /** Takes the host drivers away, as the steps before a rung do. */
   const detach = (one: typeof flr) => {
     for (const fn of card(one).functions) {
