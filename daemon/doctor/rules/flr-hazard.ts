@@ -26,8 +26,8 @@ export const flrHazard: Rule = {
           severity: since !== undefined || some ? 'note' : 'warning',
           subject: fn.address,
           message: {
-            en: `${label(fn)}, which domain ${name} passes, ${some ? 'does not always come' : 'does not come'} back from a function level reset. ${since !== undefined ? `Kernels from ${since} on know that and do not use it; on an older one, do not pass it.` : `It then hangs its guest, and some boards freeze. Leave flr out of /sys/bus/pci/devices/${fn.address}/reset_method, or do not pass it.`}`,
-            ja: `ドメイン ${name} に渡す ${label(fn)} は、ファンクションレベルリセット(FLR)から復帰し${some ? 'ないことがあります' : 'ません'}。${since !== undefined ? `${since} 以降のカーネルはこれを知っていて FLR を使いません。それより古い場合は渡さないでください。` : `ゲストが固まり、ホストごと停止することもあります。/sys/bus/pci/devices/${fn.address}/reset_method から flr を外すか、渡さないでください。`}`,
+            en: `${label(fn)}, which domain ${name} passes, ${some ? 'does not always come' : 'does not come'} back from a function level reset. ${since !== undefined ? `Kernels from ${since} on know that and do not use it; on an older one, do not pass it.` : `It then hangs its guest, and some boards freeze. revived takes flr out of reset_method before each start; for a guest that starts without it, take it out of /sys/bus/pci/devices/${fn.address}/reset_method yourself, or do not pass it.`}`,
+            ja: `ドメイン ${name} に渡す ${label(fn)} は、ファンクションレベルリセット(FLR)から復帰し${some ? 'ないことがあります' : 'ません'}。${since !== undefined ? `${since} 以降のカーネルはこれを知っていて FLR を使いません。それより古い場合は渡さないでください。` : `ゲストが固まり、ホストごと停止することもあります。revived は起動のたびに reset_method から flr を外します。revived を使わずに起動するゲストでは、/sys/bus/pci/devices/${fn.address}/reset_method から flr を外すか、渡さないでください。`}`,
           },
           fix: null,
         },
