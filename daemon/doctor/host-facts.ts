@@ -3,6 +3,7 @@ import { asRevivedError } from '../errors.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { isDisplay, type PciFunction } from '../pci/device.ts';
 import { type Inventory, readInventory } from '../pci/inventory.ts';
+import { printable } from '../printable.ts';
 import { present, readAttribute } from '../sysfs/read.ts';
 import type { HostFiles, Unread } from './captured.ts';
 import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts';
@@ -119,7 +120,8 @@ function readFacts(
     cmdline: files
       .text('/proc/cmdline', 65536)
       ?.split(/\s+/)
-      .filter((word) => word !== ''),
+      .filter((word) => word !== '')
+      .map(printable), // findings quote it
     kernel: kernelOf(files),
     cpu: cpuOf(files, inventory),
     vendorReset: modules ? present(`${sys}/module/vendor_reset`) : undefined,
