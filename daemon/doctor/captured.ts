@@ -35,6 +35,8 @@ const maxUnread = 32;
 export interface LiveHost {
   /** The kernel log of this boot, as text; undefined where nobody may read it. */
   readonly kernelLog: () => string | undefined;
+  /** When a unit of systemd last started or was reloaded, in milliseconds since the epoch; undefined: unknown. */
+  readonly unitChanged?: (unit: string) => number | undefined;
   /** Where /sys, /proc and /dev are. */
   readonly paths: Pick<Paths, 'sys' | 'proc' | 'dev'>;
 }
@@ -44,6 +46,8 @@ export interface HostFiles {
   readonly live: boolean;
   /** The last 4 MiB at most; of a captured host those of its var/log/kernel.log. */
   kernelLog(): string | undefined;
+  /** As in LiveHost; of a captured host always unknown. */
+  unitChanged(unit: string): number | undefined;
   /** The root with the path behind it. */
   path(path: string): string;
   /** A text of at most `limit` bytes; undefined when missing, or unreadable (kept in `unread`). */
@@ -117,6 +121,7 @@ export function createHostFiles(root: string, live?: LiveHost): HostFiles {
       log ??= live?.kernelLog() ?? tail('/var/log/kernel.log') ?? tail('/var/log/kern.log');
       return log?.slice(-maxLogBytes);
     },
+    unitChanged: (unit) => live?.unitChanged?.(unit),
     text: (path, limit) => text(path, limit, 'whole'),
     head: (path, limit) => text(path, limit, 'start'),
     bytes: (path, limit) => open(path, limit, 'whole'),

@@ -4,7 +4,7 @@ import type { HostFiles } from './captured.ts';
 export interface HookFacts {
   readonly installed: boolean;
   readonly executable: boolean;
-  /** True: libvirt started before any hook was there, and looks anew only when it is reloaded. Undefined: unknown. */
+  /** True: libvirt looked for hooks before any was there, when it started or was last reloaded. Undefined: unknown. */
   readonly late: boolean | undefined;
 }
 
@@ -27,21 +27,34 @@ export function readHookFacts(files: HostFiles, late?: boolean): HookFacts | und
     return stats?.isFile() === true && (stats.mode & 0o111) !== 0 ? [stats.ctimeMs] : [];
   });
   const mine = files.stat(own);
-  const started = libvirtStart(files);
+  const looked = lastLook(files);
   return {
     installed: mine?.isFile() === true,
     executable: mine?.isFile() === true && (mine.mode & 0o111) !== 0,
-    late: started === undefined ? late : !runnable.some((ctime) => ctime <= started),
+    late: looked === undefined ? late : !runnable.some((ctime) => ctime <= looked),
   };
 }
 
-/** When libvirt's daemon started, in milliseconds since the epoch; only a live host knows. */
-function libvirtStart(files: HostFiles): number | undefined {
+const daemons = [
+  { pidFile: '/run/virtqemud.pid', unit: 'virtqemud.service' },
+  { pidFile: '/run/libvirtd.pid', unit: 'libvirtd.service' },
+] as const;
+
+/** When libvirt's daemon started or was reloaded, in milliseconds since the epoch; only a live host knows. */
+function lastLook(files: HostFiles): number | undefined {
   if (!files.live) return undefined;
-  const pid = ['/run/virtqemud.pid', '/run/libvirtd.pid']
-    .map((path) => Number(files.text(path, 64) ?? Number.NaN))
-    .find((one) => Number.isInteger(one) && one > 0);
-  const stat = pid === undefined ? undefined : files.text(`/proc/${pid}/stat`, 4096);
+  for (const { pidFile, unit } of daemons) {
+    const pid = Number(files.text(pidFile, 64) ?? Number.NaN);
+    if (!Number.isInteger(pid) || pid <= 0) continue;
+    const started = startOf(files, pid);
+    // The process says when it started, systemd when it was reloaded.
+    return started === undefined ? undefined : Math.max(started, files.unitChanged(unit) ?? 0);
+  }
+  return undefined;
+}
+
+function startOf(files: HostFiles, pid: number): number | undefined {
+  const stat = files.text(`/proc/${pid}/stat`, 4096);
   const boot = /^btime (\d+)$/m.exec(files.text('/proc/stat', 4 * 1024 * 1024) ?? '')?.[1];
   // Field 22, counted behind the name in parentheses; USER_HZ is 100 on every architecture that has KVM.
   const ticks = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];

@@ -40,8 +40,8 @@ export const hookInactive: Rule = {
     if (hooks.late !== true) return [];
     return finding(
       {
-        en: `libvirt started before the hook ${path} was there, and looks for hooks only when it starts or is reloaded. If it was not reloaded since, it does not call revived. Run: systemctl reload libvirtd (or virtqemud); running guests are not touched.`,
-        ja: `libvirt はフック ${path} が置かれる前に起動しており、フックを探すのは起動時と再読み込み時だけです。その後再読み込みしていなければ revived は呼び出されません。systemctl reload libvirtd(または virtqemud)を実行してください。動作中のゲストには影響しません。`,
+        en: `libvirt started before the hook ${path} was there, and was not reloaded since: it looks for hooks only then, so it does not call revived and cards go to guests unguarded. Run: systemctl reload libvirtd (or virtqemud); running guests are not touched.`,
+        ja: `libvirt はフック ${path} が置かれる前に起動し、その後再読み込みされていません。フックを探すのは起動時と再読み込み時だけなので、revived は呼び出されません。systemctl reload libvirtd(または virtqemud)を実行してください。動作中のゲストには影響しません。`,
       },
       {
         kind: 'command',

@@ -286,6 +286,10 @@ test('the live host: what QEMU may read, and whether the hook is called', () => 
   assert.deepEqual(live().hooks, { installed: true, executable: false, late: true });
   chmodSync(join(root, 'etc/libvirt/hooks/qemu.d/50-revived'), 0o755);
   assert.deepEqual(live().hooks, { installed: true, executable: true, late: true });
+  // Reloaded since, as `make install` does; a change from before the hook came is none.
+  const changed = (ms: number) => readHostFacts(liveFiles(root, undefined, ms)).hooks?.late;
+  assert.equal(changed(Date.now() + 60_000), false);
+  assert.equal(changed(1_000_000), true);
   put(root, 'proc/stat', 'btime 99999999999\n');
   assert.equal(live().hooks?.late, false);
 });

@@ -1,7 +1,7 @@
 /** The live host: its log, and that a bundle of it is judged elsewhere as on the host. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -11,7 +11,7 @@ import { createHostFiles } from '../../../daemon/doctor/captured.ts';
 import { examine, reportJson, reportOf } from '../../../daemon/doctor/doctor.ts';
 import type { HostFacts } from '../../../daemon/doctor/host-facts.ts';
 import { readHostFacts } from '../../../daemon/doctor/host-facts.ts';
-import { readLiveLog } from '../../../daemon/doctor/live-host.ts';
+import { readLiveLog, readUnitChange } from '../../../daemon/doctor/live-host.ts';
 import { SimKernel } from '../../sim/kernel.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
@@ -37,6 +37,24 @@ test('the log comes from the journal by an argument vector; where it says nothin
   assert.equal(readLiveLog(dev, says('exit 0 # silent')), 'from the kernel\n');
   assert.equal(readLiveLog(dev, says('echo no right; exit 1')), 'from the kernel\n');
   assert.equal(readLiveLog(join(folder, 'none'), join(folder, 'none')), undefined);
+});
+
+test('when a unit changed is asked of systemd by an argument vector; unknown is no time', () => {
+  const asked = 'busctl of a test';
+  const says = (script: string) => put(folder, asked, `#!/bin/sh\n${script}\n`, 0o755);
+  const ask = (script: string) => readUnitChange('libvirtd.service', says(script));
+  assert.equal(
+    ask(`printf '%s\\n' "$@" >'${folder}/asked'; echo 't 1795282639664123'`),
+    1795282639664,
+  );
+  assert.equal(
+    readFileSync(join(folder, 'asked'), 'utf8').split('\n')[3],
+    '/org/freedesktop/systemd1/unit/libvirtd_2eservice',
+  );
+  for (const answer of ['echo t 0', 'echo', 'echo s "x"', 'echo t 1; exit 1', 'exit 1']) {
+    assert.equal(ask(answer), undefined, answer);
+  }
+  assert.equal(readUnitChange('libvirtd.service', join(folder, 'none')), undefined);
 });
 
 const log = [
