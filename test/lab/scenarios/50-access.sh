@@ -7,6 +7,12 @@ set -u
 # shellcheck source=../revived.sh
 . /opt/revived/test/lab/revived.sh
 
+# A fresh install, a domain with a card, nothing wrong: notes at most.
+define_domain healthy plain yes "$BOCHS.0" "$BOCHS.1"
+check "doctor has no error and no warning for a healthy host" revivectl doctor
+check "nor for its domain" revivectl doctor healthy
+virsh -q undefine healthy
+
 before=$(state_of bochs)
 pid=$(systemctl show -P MainPID revived)
 as_alice() { setpriv --reuid=alice --regid=alice --clear-groups env HOME=/ "$@"; }
