@@ -66,10 +66,16 @@ dist/interfaces/.done: dist/revived.mjs
 	timeout 30 $(NODE) dist/revived.mjs --introspect $(@D)
 	touch $@
 
+# What the unit tests share is in chunks, made and loaded once. All else is whole in its file: some of it is run elsewhere.
+unit_sources := $(filter test/unit/%,$(test_sources))
+test_bundle := $(esbuild) --packages=external --sourcemap=inline --sources-content=false \
+  --outbase=test --outdir=build/test --out-extension:.js=.mjs
+
 build/test/.done: $(sources) $(test_sources) package.json $(packages)
 	@echo 'esbuild: build/test'
 	@rm -rf build/test
-	@$(esbuild) $(test_sources) --packages=external --sourcemap=inline --outbase=test --outdir=build/test --out-extension:.js=.mjs
+	@$(test_bundle) $(filter %.test.ts,$(unit_sources)) --splitting --chunk-names=chunks/[hash]
+	@$(test_bundle) $(filter-out $(unit_sources),$(test_sources))
 	@touch $@
 
 # --- check and test --------------------------------------------------------------------------------------------------

@@ -4,38 +4,97 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
-import { fileURLToPath } from 'node:url';
-import { type Outcome, outcomeOf, type Tally, tally, tallyLine } from './tally.ts';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { TestFile } from './folder.ts';
+import {
+  type Ended,
+  type Outcome,
+  outcomeOf,
+  outcomesOfFiles,
+  type Tally,
+  tally,
+  tallyLine,
+} from './tally.ts';
 
 const build = fileURLToPath(new URL('.', import.meta.url));
 const top = join(build, '..', '..');
 
 /** One file may take this long. */
 const fileLimitMs = { unit: 120_000, integration: 600_000 } as const;
+/** The files of one folder together: for a test that never lets go of its process, which no timer in there ends. */
+const folderLimitMs = 300_000;
 /** The lab has its own limit (LAB_TIMEOUT) and ends its machine; this one is for the lab itself. */
 const scenarioLimitMs = 1_800_000;
 
-async function nodeSuite(name: 'unit' | 'integration'): Promise<readonly Outcome[]> {
-  const files = filesBelow(join(build, name), '.test.mjs');
-  const outcomes: Outcome[] = [];
-  const stream = run({
-    files: [...files],
-    // Integration tests share the machine: processes, mounts, a libvirtd.
-    concurrency: name === 'unit' ? availableParallelism() : 1,
-    timeout: fileLimitMs[name],
-  });
-  stream.on('test:pass', (event) => outcomes.push(outcomeOf(event, 'passed', files)));
-  stream.on('test:fail', (event) => outcomes.push(outcomeOf(event, 'failed', files)));
+/** A process for each folder of tests: one for each file would spend most of its time on starting. */
+async function unitSuite(): Promise<readonly Outcome[]> {
+  const folders = foldersOf(join(build, 'unit'));
+  const files = folders.flatMap((folder) => folder.files);
+  const programs = folders.map(({ program }) => program);
+  for (const folder of folders) writeFileSync(folder.program, programText(folder.files));
+  const ended = await endedTests(programs, availableParallelism(), folderLimitMs);
+  return outcomesOfFiles(
+    ended,
+    files.map(({ name }) => name),
+    programs,
+  );
+}
+
+interface Folder {
+  /** What runs its files, `node --test` by hand as well. Absolute. */
+  readonly program: string;
+  readonly files: readonly TestFile[];
+}
+
+/** The folders right below `root`, with all that is in them, and `root` itself; the longest texts first. */
+function foldersOf(root: string): readonly Folder[] {
+  const folders = new Map<string, TestFile[]>();
+  for (const path of filesBelow(root, '.test.mjs')) {
+    const [first = '', ...rest] = relative(root, path).split(sep);
+    const program = join(root, rest.length === 0 ? '' : first, 'folder.mjs');
+    folders.set(program, [...(folders.get(program) ?? []), { name: relative(top, path), path }]);
+  }
+  const bytes = ({ files }: Folder) =>
+    files.reduce((sum, { path }) => sum + statSync(path).size, 0);
+  // What takes longest is not to be what everything waits for in the end.
+  return [...folders]
+    .map(([program, files]) => ({ program, files }))
+    .sort((a, b) => bytes(b) - bytes(a));
+}
+
+function programText(files: readonly TestFile[]): string {
+  const runner = pathToFileURL(join(build, 'folder.mjs')).href;
+  const args = `${JSON.stringify(files)}, ${fileLimitMs.unit}`;
+  return `import { runFiles } from ${JSON.stringify(runner)};\nawait runFiles(${args});\n`;
+}
+
+/** Integration tests share the machine (processes, mounts, a libvirtd): one file at a time. */
+async function integrationSuite(): Promise<readonly Outcome[]> {
+  const files = filesBelow(join(build, 'integration'), '.test.mjs');
+  const ended = await endedTests(files, 1, fileLimitMs.integration);
+  return ended.map(({ event, state }) => outcomeOf(event, state, files));
+}
+
+/** Runs each program in a process of its own. */
+async function endedTests(
+  programs: readonly string[],
+  concurrency: number,
+  timeout: number,
+): Promise<readonly Ended[]> {
+  const ended: Ended[] = [];
+  const stream = run({ files: [...programs], concurrency, timeout });
+  stream.on('test:pass', (event) => ended.push({ event, state: 'passed' }));
+  stream.on('test:fail', (event) => ended.push({ event, state: 'failed' }));
   for await (const chunk of stream.compose(new spec())) process.stdout.write(String(chunk));
-  return outcomes;
+  return ended;
 }
 
 /** Machines at a time: two would share what one needs, and checks with a time limit would fail for it. */
@@ -120,8 +179,9 @@ function filesBelow(folder: string, ending: string): readonly string[] {
 async function outcomesOf(suite: string): Promise<readonly Outcome[]> {
   switch (suite) {
     case 'unit':
+      return unitSuite();
     case 'integration':
-      return nodeSuite(suite);
+      return integrationSuite();
     case 'lab':
       return labSuite('scenarios');
     case 'lab-long':
