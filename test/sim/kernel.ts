@@ -3,7 +3,7 @@
  * `shared`, it lives in a file beside the tree, so that the children of a real daemon (dd.ts) and the test that
  * plays the hardware work on the same machine.
  */
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { attributesOf } from './attributes.ts';
 import { allAddresses, boot, reboot, suspend } from './boot.ts';
@@ -267,7 +267,7 @@ export class SimKernel {
 
   /** Removes the tree. */
   dispose(): void {
-    rmSync(this.root, { recursive: true, force: true });
+    this.#store.remove();
   }
 
   #open(state: MachineState, path: string, mode: number): Target | string {

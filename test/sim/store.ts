@@ -12,9 +12,12 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
+  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -112,6 +115,12 @@ export class Store {
     }
   }
 
+  /** Takes the machine away. A shared one may be in use by others until it is gone. */
+  remove(): void {
+    if (this.#shared) rmSync(this.root, { recursive: true, force: true });
+    else if (existsSync(this.root)) removeAll(this.root);
+  }
+
   /** Writes all files anew, from nothing. */
   rebuild(): void {
     this.#tree.clear();
@@ -154,6 +163,16 @@ export class Store {
 /** The pipe of a pending access. */
 export function pipeOf(root: string, id: number): string {
   return join(root, simDirectory, `pending-${id}`);
+}
+
+// What rmSync does, in half the calls: that one looks at each file first, and tries each directory before it is empty.
+function removeAll(directory: string): void {
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = `${directory}/${entry.name}`;
+    if (entry.isDirectory()) removeAll(path);
+    else unlinkSync(path);
+  }
+  rmdirSync(directory);
 }
 
 function loadState(root: string): MachineState {

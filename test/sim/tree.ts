@@ -4,6 +4,7 @@
  */
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -118,10 +119,10 @@ export class Tree {
       this.#unlink(`sys/bus/pci/drivers/${was}/${device.address}`),
     );
     if (device.driver !== null) {
-      mkdirSync(join(this.root, 'sys/bus/pci/drivers', device.driver), { recursive: true });
+      this.#makeDirectory(join(this.root, 'sys/bus/pci/drivers', device.driver));
       this.#link(`sys/bus/pci/drivers/${device.driver}/${device.address}`, place);
     }
-    this.#showNodes(place, device);
+    if (!fresh || device.nodes.length > 0) this.#showNodes(place, device);
     if (device.group !== null) this.#joinGroup(place, device.address, device.group);
     if (fresh) this.#link(`sys/bus/pci/devices/${device.address}`, place);
   }
@@ -139,7 +140,7 @@ export class Tree {
       writeFileSync(join(stage, name), attribute.content, { mode: attribute.mode });
     }
     symlinkSync(relative(place, 'sys/bus/pci'), join(stage, 'subsystem'));
-    mkdirSync(dirname(join(this.root, place)), { recursive: true });
+    this.#makeDirectory(dirname(join(this.root, place)));
     renameSync(stage, join(this.root, place));
   }
 
@@ -159,7 +160,7 @@ export class Tree {
 
   #joinGroup(place: string, address: string, group: number): void {
     const directory = `sys/kernel/iommu_groups/${group}`;
-    mkdirSync(join(this.root, directory, 'devices'), { recursive: true });
+    this.#makeDirectory(join(this.root, directory, 'devices'));
     this.#put(`${directory}/type`, 'identity\n', 0o644);
     this.#link(`${directory}/devices/${address}`, place);
     this.#link(`${place}/iommu_group`, directory, (was) => this.#leaveGroup(address, was));
@@ -180,7 +181,7 @@ export class Tree {
       for (const name of namesIn(directory)) {
         if (!wanted.includes(`${kind}/${name}`)) rmSync(join(directory, name), { recursive: true });
       }
-      for (const node of wanted) mkdirSync(join(this.root, place, node), { recursive: true });
+      for (const node of wanted) this.#makeDirectory(join(this.root, place, node));
     }
   }
 
@@ -211,7 +212,7 @@ export class Tree {
       this.#put(`sys/bus/pci/drivers/${name}/${file}`, '', 0o200);
     }
     const module = `sys/module/${moduleOf(name)}`;
-    mkdirSync(join(this.root, module), { recursive: true });
+    this.#makeDirectory(join(this.root, module));
     if (name === 'vfio-pci') this.#put(`${module}/parameters/disable_idle_d3`, 'N\n');
   }
 
@@ -293,15 +294,17 @@ export class Tree {
   #put(path: string, content: string | Buffer, mode = 0o444): void {
     const file = join(this.root, path);
     const bytes = Buffer.from(content);
-    try {
-      if (readFileSync(file).equals(bytes)) return;
-    } catch {
-      mkdirSync(dirname(file), { recursive: true });
-    }
-    mkdirSync(this.#stage, { recursive: true });
+    const isThere = existsSync(file);
+    if (isThere && readFileSync(file).equals(bytes)) return;
+    if (this.#staged === 0) mkdirSync(this.#stage, { recursive: true });
     const aside = join(this.#stage, String(this.#staged++));
     writeFileSync(aside, bytes, { mode });
+    if (!isThere) this.#makeDirectory(dirname(file));
     renameSync(aside, file);
+  }
+
+  #makeDirectory(directory: string): void {
+    if (!existsSync(directory)) mkdirSync(directory, { recursive: true });
   }
 
   /** Points a link at `target` (below the root; null: no link); tells the last element of what it was. */
@@ -335,10 +338,8 @@ function namesIn(directory: string): readonly string[] {
   return existsSync(directory) ? readdirSync(directory) : [];
 }
 
+// Looks first: an exception costs more than anything else in here.
 function targetOfLink(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
-  }
+  const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink();
+  return isLink === true ? readlinkSync(path) : undefined;
 }
