@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
-import { attributesOf, busName } from './attributes.ts';
+import { type Attribute, attributesOf, busName } from './attributes.ts';
 import { recoverPathOf } from './drivers.ts';
 import { slotPower } from './slot.ts';
 import type { DeviceState, Holder, MachineState } from './state.ts';
@@ -28,6 +28,8 @@ export class Tree {
   readonly root: string;
   readonly #stage: string;
   readonly #done = new Map<string, string>();
+  /** By the directory of a device: what its files hold. */
+  readonly #shown = new Map<string, ReadonlyMap<string, Attribute>>();
   #staged = 0;
 
   constructor(root: string) {
@@ -97,6 +99,7 @@ export class Tree {
   /** Another process may have written since: nothing is taken for done. */
   forget(): void {
     this.#done.clear();
+    this.#shown.clear();
   }
 
   // What is derived from the whole machine is written again only when its source differs from the last time.
@@ -109,12 +112,17 @@ export class Tree {
   #show(state: MachineState, device: DeviceState): void {
     const place = `sys/${directoryOf(state, device)}`;
     const fresh = !existsSync(join(this.root, place));
-    if (fresh) this.#create(state, device, place);
+    const attributes = attributesOf(state, device);
+    if (fresh) this.#create(device, attributes, place);
     else {
-      for (const [name, attribute] of attributesOf(state, device)) {
-        this.#put(`${place}/${name}`, attribute.content, attribute.mode);
+      const shown = this.#shown.get(place);
+      for (const [name, { content, mode }] of attributes) {
+        const was = shown?.get(name)?.content;
+        if (was === undefined || !isSame(was, content))
+          this.#put(`${place}/${name}`, content, mode);
       }
     }
+    this.#shown.set(place, attributes);
     this.#link(`${place}/driver`, device.driver && `sys/bus/pci/drivers/${device.driver}`, (was) =>
       this.#unlink(`sys/bus/pci/drivers/${was}/${device.address}`),
     );
@@ -128,14 +136,14 @@ export class Tree {
   }
 
   // Built aside, then moved to its place.
-  #create(state: MachineState, device: DeviceState, place: string): void {
+  #create(device: DeviceState, attributes: ReadonlyMap<string, Attribute>, place: string): void {
     const stage = join(this.#stage, String(this.#staged++));
     mkdirSync(join(stage, 'power'), { recursive: true });
     // A _PR3 with resources (drivers/acpi/device_sysfs.c).
     if (device.bridge?.d3cold === true) {
       mkdirSync(join(stage, 'firmware_node/power_resources_D3hot'), { recursive: true });
     }
-    for (const [name, attribute] of attributesOf(state, device)) {
+    for (const [name, attribute] of attributes) {
       if (name.startsWith('pci_bus/')) mkdirSync(join(stage, dirname(name)), { recursive: true });
       writeFileSync(join(stage, name), attribute.content, { mode: attribute.mode });
     }
@@ -328,6 +336,10 @@ export class Tree {
   #unlink(path: string): void {
     rmSync(join(this.root, path), { force: true });
   }
+}
+
+function isSame(a: string | Buffer, b: string | Buffer): boolean {
+  return a === b || (typeof a !== 'string' && typeof b !== 'string' && a.equals(b));
 }
 
 function moduleOf(driver: string): string {
