@@ -1,5 +1,5 @@
 /** The quirk data: right by its schema, and free of what a schema cannot see (ids twice, rungs that do not exist, ...). */
-import { Ajv } from 'ajv';
+import { Ajv, type ValidateFunction } from 'ajv';
 import { deviceRanges } from '../../daemon/pci/device-ranges.ts';
 import { isRungName } from '../../daemon/pci/rung-name.ts';
 import type { Rule } from './tree.ts';
@@ -26,12 +26,14 @@ interface FamilyData {
   readonly hideKvm?: true;
 }
 
+interface FamiliesData {
+  readonly families: readonly FamilyData[];
+}
+
 export const quirksRule: Rule = (tree) => {
   const schema = parsed(tree.get(schemaPath) ?? '');
   if (typeof schema !== 'object' || schema === null) return [`${schemaPath}: missing or no JSON`];
-  const valid = new Ajv({ allErrors: true, strict: true }).compile<{
-    readonly families: readonly FamilyData[];
-  }>(schema);
+  const valid = checkOf(tree.get(schemaPath) ?? '', schema);
   const paths = [...tree.keys()].filter((path) => path.startsWith(folder) && path !== schemaPath);
   const complaints: string[] = [];
   const all: FamilyData[] = [];
@@ -51,6 +53,15 @@ export const quirksRule: Rule = (tree) => {
   }
   return [...complaints, ...twice(all)];
 };
+
+// To compile it takes longer than all else here, and it is the same each time.
+const checks = new Map<string, ValidateFunction<FamiliesData>>();
+function checkOf(text: string, schema: object): ValidateFunction<FamiliesData> {
+  const known = checks.get(text);
+  const check = known ?? new Ajv({ allErrors: true, strict: true }).compile<FamiliesData>(schema);
+  checks.set(text, check);
+  return check;
+}
 
 function lint(family: FamilyData): readonly string[] {
   const { id } = family;

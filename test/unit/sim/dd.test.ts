@@ -87,6 +87,8 @@ describe('dd', () => {
     const cards = Object.values(labCards);
     const writes = cards.map((card) => io.write(at(`${card}.0`, 'd3cold_allowed'), '1', limit));
     const results = await Promise.all(writes);
+    const failed = results.flatMap((result) => (result.state === 'error' ? result.message : []));
+    assert.deepEqual(failed, []);
     assert.ok(results.every((result) => result.state === 'ok'));
     for (const card of cards) assert.equal(kernel.device(`${card}.0`).d3coldAllowed, true);
   });
