@@ -215,18 +215,23 @@ function lock(root: string): { readonly release: () => void; readonly broken: bo
   }
 }
 
+// True when the lock of a process that has died was taken away. One process at a time does that, and looks again after it
+// has found the owner dead: one that has ended in between may have released it, and the lock there be of a living one.
 function stale(file: string): boolean {
   const owner = ownerOf(file);
   if (owner === undefined || existsSync(`/proc/${owner}`)) return false;
-  const aside = `${file}.stale-${process.pid}`;
+  const guard = `${file}.takeover`;
   try {
-    renameSync(file, aside);
-    // Somebody else was faster, and this is a living one's lock: put it back.
-    if (ownerOf(aside) !== owner) linkSync(aside, file);
-    rmSync(aside);
-    return true;
+    mkdirSync(guard);
   } catch {
-    return false; // released, or taken over by another process, in between
+    return false; // somebody else is at it
+  }
+  try {
+    if (ownerOf(file) !== owner) return false;
+    rmSync(file);
+    return true;
+  } finally {
+    rmdirSync(guard);
   }
 }
 

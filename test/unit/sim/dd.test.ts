@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { waitFor } from '../../../daemon/deadline.ts';
 import { openKernelLog } from '../../../daemon/host/kernel-log.ts';
 import { createChildIo } from '../../../daemon/sysfs/child.ts';
 import type { SysfsIo } from '../../../daemon/sysfs/io.ts';
@@ -23,11 +24,10 @@ describe('dd', () => {
   const at = (address: string, name: string): string =>
     `${kernel.sys}/bus/pci/devices/${address}/${name}`;
 
-  /** Until the kernel has seen a write to `path`; the limit is that of the test run. */
+  /** Until the kernel has seen a write to `path`. */
   const reached = async (path: string): Promise<void> => {
-    while (!kernel.writes.some((write) => write.path === path)) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    const isThere = () => kernel.writes.some((write) => write.path === path);
+    assert.ok(await waitFor(() => isThere() || undefined, limit, 5), path);
   };
 
   before(() => {
