@@ -3,13 +3,15 @@
  * path, and prints errors as GNU dd does with LC_ALL=C. What is pending in the kernel is waited for, until killed.
  * It never touches a file that is not in a simulated machine.
  */
-import { closeSync, constants, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { type ReadOutcome, SimKernel, type WriteOutcome } from './kernel.ts';
 import { pipeOf } from './store.ts';
 import { ddLine } from './strerror.ts';
 import { simDirectory } from './tree.ts';
+
+const inputMs = 10_000;
 
 /** The machine that a path lies in; undefined when it lies in none. */
 function machineOf(path: string): string | undefined {
@@ -32,6 +34,27 @@ function waitFor(kernel: SimKernel, id: number): string | null {
   return kernel.ended(id)?.errno ?? null;
 }
 
+/**
+ * All of stdin. It is a socket that may have nothing yet and say so (EAGAIN): node opens what it inherits without blocking,
+ * where dd blocks.
+ */
+function readInput(): string {
+  const chunks: Buffer[] = [];
+  const limit = performance.now() + inputMs;
+  for (;;) {
+    const chunk = Buffer.alloc(65_536);
+    try {
+      const bytes = readSync(0, chunk);
+      if (bytes === 0) return Buffer.concat(chunks).toString('utf8');
+      chunks.push(chunk.subarray(0, bytes));
+    } catch (error) {
+      const isEmpty = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
+      if (!isEmpty || performance.now() > limit) throw error;
+      pause(1);
+    }
+  }
+}
+
 function main(args: readonly string[]): number {
   const operands = new Map(args.map((arg) => [arg.split('=')[0], arg.slice(arg.indexOf('=') + 1)]));
   const output = operands.get('of');
@@ -47,7 +70,7 @@ function main(args: readonly string[]): number {
   const go = (): WriteOutcome | ReadOutcome =>
     output === undefined
       ? kernel.read(path, Number(operands.get('bs') ?? '512'))
-      : kernel.write(path, readFileSync(0, 'utf8'));
+      : kernel.write(path, readInput());
   let outcome = go();
   if (outcome.pending !== null) {
     const errno = waitFor(kernel, outcome.pending);
