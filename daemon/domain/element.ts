@@ -30,6 +30,8 @@ interface Open extends XmlElement {
   end: number;
 }
 
+// Bound without a declaration (Namespaces in XML 1.0, 3).
+const bound = new Map([['xml', 'http://www.w3.org/XML/1998/namespace']]);
 // Shared by all elements without attributes.
 const none = new Map<string, string>();
 const startTag = /<([^\s<>/="'&!?]+)/y;
@@ -43,7 +45,7 @@ const endTag = /<\/([^\s<>/="'&]+)\s*>/y;
  */
 export function readElement(xml: string): XmlElement {
   checkBounds(xml);
-  const outside = element('', new Map(), new Map(), { start: 0, inner: 0 });
+  const outside = element('', new Map(), bound, { start: 0, inner: 0 });
   const stack: Open[] = [outside];
   let at = xml.startsWith('\ufeff') ? 1 : 0;
   try {
@@ -144,10 +146,9 @@ function element(
   const colon = tag.indexOf(':');
   const prefix = colon === -1 ? '' : tag.slice(0, colon);
   const namespace = namespaces.get(prefix) || null;
-  if (prefix !== '' && namespace === null) {
-    throw broken(`the prefix of <${shown(tag)}> stands for nothing`);
-  }
-  const name = colon === -1 ? tag : tag.slice(colon + 1);
+  // As libxml2 has it: libvirt keeps metadata with prefixes that stand for nothing, and gives them back. The whole tag is the
+  // name then, so that it is none of libvirt's own.
+  const name = colon === -1 || namespace === null ? tag : tag.slice(colon + 1);
   const place = { start, inner, tail: inner, end: inner };
   return { tag, name, namespace, namespaces, attributes, children: [], text: '', ...place };
 }
@@ -182,7 +183,7 @@ const named = new Map([
 function decoded(raw: string): string {
   if (!raw.includes('&')) return raw;
   return raw.replaceAll(/&([^;&\s]{0,12};?)/g, (_, reference: string) => {
-    const number = /^#(?:x([0-9a-f]{1,6})|(\d{1,7}));$/i.exec(reference);
+    const number = /^#(?:x([0-9a-f]{1,8})|(\d{1,10}));$/i.exec(reference);
     if (number !== null) {
       const code = number[1] === undefined ? Number(number[2]) : Number.parseInt(number[1], 16);
       if (code > 0 && code <= 0x10ffff) return String.fromCodePoint(code);

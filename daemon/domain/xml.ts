@@ -13,6 +13,8 @@ const maxDepth = 256;
 const maxTags = 50_000;
 const maxAttributes = 100_000;
 const maxNamespaces = 256;
+// libvirt writes a handful; each is replaced by itself.
+const maxReferences = 100_000;
 
 /** As strtoul with base 0, which libvirt uses (virXMLPropUInt): 0x1f, 017, 15. Undefined beyond `max`. */
 export function numberOf(text: string, max: number): number | undefined {
@@ -38,6 +40,9 @@ export function checkBounds(xml: string): void {
     if (seen.attributes > maxAttributes) {
       throw invalidXml(`it has more than ${maxAttributes} attributes`);
     }
+  }
+  if (xml.split('&', maxReferences + 2).length > maxReferences + 1) {
+    throw invalidXml(`it has more than ${maxReferences} character references`);
   }
   if (xml.split('xmlns', maxNamespaces + 2).length > maxNamespaces + 1) {
     throw invalidXml(`it declares more than ${maxNamespaces} namespaces`);
