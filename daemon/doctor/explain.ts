@@ -9,7 +9,7 @@ import {
   looksLikeLog,
   messageOf,
 } from './log-line.ts';
-import { candidatesOf, matchesOf } from './log-match.ts';
+import { candidatesOf, matchesOf, mayBeRisk } from './log-match.ts';
 import { createTally, type Seen } from './log-tally.ts';
 import type { Locale, Message } from './message.ts';
 
@@ -123,6 +123,11 @@ export function classify(text: string): Classified | undefined {
     ),
     hostAtRisk: found.some(({ pattern }) => pattern.risk === true),
   };
+}
+
+/** Whether one line says that the host itself is at risk (invariant 9). Quick for lines that do not. */
+export function isHostAtRisk(text: string): boolean {
+  return mayBeRisk(text) && classify(text)?.hostAtRisk === true;
 }
 
 // A reset that went well proves nothing where something else went wrong, and what is normal explains nothing there.

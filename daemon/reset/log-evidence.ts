@@ -35,11 +35,9 @@ export async function openLogJudge(): Promise<LogJudge> {
     import('../doctor/explain.ts'),
     import('../doctor/log-line.ts'),
   ]);
-  const { classify } = explain;
   return {
     judge: (lines, own) => judge(lines, own, explain, line),
-    riskIn: (lines) =>
-      lines.find((text) => !ownChild.test(text) && classify(text)?.hostAtRisk === true),
+    riskIn: (lines) => lines.find((text) => explain.isHostAtRisk(text) && !ownChild.test(text)),
   };
 }
 

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classify, createExplainer, type Explanation } from '../../../daemon/doctor/explain.ts';
+import {
+  classify,
+  createExplainer,
+  type Explanation,
+  isHostAtRisk,
+} from '../../../daemon/doctor/explain.ts';
 import { isTrouble, logClasses, otherTexts, saidOf } from '../../../daemon/doctor/log-class.ts';
 import { longestPiece } from '../../../daemon/doctor/log-line.ts';
 import { candidatesOf, matchesOf, patterns } from '../../../daemon/doctor/log-match.ts';
@@ -365,4 +370,10 @@ test('the locale: LC_ALL before LC_MESSAGES before LANG', () => {
   assert.equal(localeOf({ LANG: 'jam_JM.UTF-8' }), 'en');
   assert.equal(localeOf({ LC_ALL: '', LC_MESSAGES: 'ja_JP', LANG: 'en_US' }), 'ja');
   assert.equal(localeOf({ LC_ALL: 'C', LC_MESSAGES: 'ja_JP', LANG: 'ja_JP' }), 'en');
+});
+
+test('the quick look for danger to the host says what the slow one says', () => {
+  const atRisk = Object.values(examples).filter((line) => classify(line)?.hostAtRisk === true);
+  assert.ok(atRisk.length >= 5, `${atRisk.length}`);
+  assert.deepEqual(Object.values(examples).filter(isHostAtRisk), atRisk);
 });
