@@ -97,6 +97,21 @@ describe('before QEMU opens a card', () => {
     assert.deepEqual(methods(), ['flr', 'pm', 'bus']);
   });
 
+  test('nothing of it is back while QEMU has the card open, although a daemon was ended on its way home', async () => {
+    await use([{ model: 'matisse-usb' }]);
+    const before = treeOf(sim.kernel.sys);
+    await take();
+    const lease = sim.leases.get(card) ?? assert.fail('it is lent');
+    sim.kernel.hold(4711, 'qemu', `${sim.host.paths.dev}/vfio/${sim.kernel.device(fn).group}`);
+    await sim.leases.set({ ...lease, state: 'returning' });
+    await sim.restart();
+    await assert.rejects(giveBack(), { code: 'busy' });
+    assert.deepEqual([methods(), sim.leases.get(card)?.state], [['pm', 'bus'], 'lent']);
+    sim.kernel.letGo(4711);
+    await giveBack();
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+  });
+
   test('a start is refused while the kernel would still use it', async () => {
     await use([{ model: 'matisse-usb' }]);
     sim.kernel.failWrite(sim.at(fn, 'reset_method'), 'EINVAL', 9);
