@@ -1,6 +1,6 @@
 /** What a rung left when its daemon was ended, put right with the steps of the next return. */
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
+import { afterEach, beforeEach, describe, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import type { Lease } from '../../../daemon/pipeline/lease.ts';
 import { mendSteps } from '../../../daemon/pipeline/mend.ts';
@@ -64,4 +64,38 @@ test('a dead card whose power is off is woken, however long that takes, and come
   await sim.handover.giveBack(gpu, 'a test').ended;
   assert.deepEqual(leasesOnDisk(sim.host.paths.leases), []);
   assert.deepEqual(treeOf(sim.kernel.sys), before);
+});
+
+describe('a healthy card comes home as it was', () => {
+  let before: Readonly<Record<string, string>>;
+  /** A daemon was ended in a rung of its return. */
+  beforeEach(async () => {
+    before = treeOf(sim.kernel.sys);
+    await take();
+    await sim.leases.set({ ...lease(), state: 'returning' });
+    sim.kernel.write(sim.at(port, 'power/control'), 'auto');
+    sim.kernel.write(sim.at(fn, 'reset_method'), 'pm');
+  });
+  const isHome = () => {
+    assert.deepEqual(leasesOnDisk(sim.host.paths.leases), []);
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+  };
+
+  for (const afterCrash of [false, true]) {
+    for (const path of [() => sim.at(port, 'power/control'), () => sim.at(fn, 'reset_method')]) {
+      const what = path.toString().includes('power') ? 'power' : 'a reset method';
+      test(`although ${what} is not put right at once${afterCrash ? ', after a crash' : ''}`, async () => {
+        sim.kernel.failWrite(path(), 'EIO');
+        await sim.handover.giveBack(gpu, 'a test', afterCrash).ended;
+        isHome();
+      });
+    }
+  }
+
+  test('although the return after a crash is cancelled before it begins', async () => {
+    const { job, ended } = sim.handover.giveBack(gpu, 'a test', true);
+    sim.jobs.cancel(job);
+    await ended;
+    isHome();
+  });
 });
