@@ -239,11 +239,16 @@ describe('a module that resets the card', () => {
     });
 
     test('and not to be had, says what to do, and the card stays at home', async () => {
-      const before = treeOf(sim.kernel.sys);
-      const { state, error } = await reset('device_specific');
+      const { length } = sim.kernel.writes;
+      const { state, error, steps } = await reset('device_specific');
       assert.equal(state, 'failed');
       assert.match(error, /kernel module vendor-reset, .* is not loaded.*modprobe vendor-reset/);
-      assert.deepEqual(treeOf(sim.kernel.sys), before);
+      assert.deepEqual(
+        steps.map((step) => step.name),
+        [`reset-module ${card}`],
+      );
+      assert.equal(sim.kernel.writes.length, length, 'no driver has let go of it');
+      assert.equal(sim.leases.get(card), undefined);
     });
 
     test('does not excuse another rung that cannot be done', async () => {
