@@ -86,6 +86,22 @@ describe('a module that resets the card', () => {
     });
   }
 
+  test('in whose loading the host went down is not loaded again, and the card comes and goes without it', async () => {
+    install();
+    const step = { card, id: '1002:67df', kind: 'step', name: `reset-module ${card}` } as const;
+    await sim.host.ledger.addQuarantine([{ ...step, kernel: 'k', boot: 'before', since: 1 }]);
+    await take();
+    const record = last().steps.find((one) => one.name === `reset-module ${card}`);
+    assert.equal(record?.state, 'skipped');
+    assert.match(record?.detail ?? '', /^in quarantine: the host went down during it/);
+    assert.equal(sim.leases.get(card)?.state, 'lent');
+    await giveBack();
+    assert.equal(sim.leases.get(card), undefined);
+    const { ended } = sim.handover.reset(sim.card(card), ['remove-rescan'], 't');
+    await ended;
+    assert.deepEqual(rungsOf(last()), [['remove-rescan', 'done']]);
+  });
+
   test('that does not know the card is not chosen', async () => {
     install({ ids: ['1002:731f'] });
     await take();
