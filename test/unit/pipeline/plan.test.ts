@@ -250,6 +250,20 @@ test('a configured reset method that the family forbids is not written without f
   assert.deepEqual(of('device_specific', false).notes, []);
 });
 
+test('a method without effect is left to the kernel where it keeps VFIO from a reset that does harm', () => {
+  const at = '0000:0c:00.0';
+  const never = (id: string, classCode: string) => {
+    const inventory = inventoryOf([{ at, id, class: classCode, group: '9' }]);
+    const config = { ...defaultConfig, cards: new Map([[card('0000:0c:00'), { force: true }]]) };
+    const [planned] = planPrepare(request({ inventory, requested: [fn(at)], config })).cards;
+    return planned?.steps.flatMap((one) => (one.step === 'forbid-methods' ? one.args.never : []));
+  };
+  assert.deepEqual(never('1002:67df', '038000'), ['bus', 'cxl_bus'], 'Polaris');
+  assert.deepEqual(never('1002:73bf', '038000'), ['pm'], 'Navi 21 may be reset by its bus');
+  assert.ok(never('1022:15b8', '0c0330')?.includes('pm'), 'any reset of it ends the host');
+  assert.deepEqual(never('1022:149c', '0c0330'), ['flr']);
+});
+
 test('a reset after every guest: on the return alone, and only rungs that the configuration allows', () => {
   const gentle = (ladder?: readonly RungName[], lease = gpuLease, evenIfHealthy = false) => {
     const settings = ladder === undefined ? {} : { ladder };
