@@ -26,7 +26,7 @@ import {
   readHome,
   withoutShared,
 } from './lease.ts';
-import { mendSteps } from './mend.ts';
+import { mend, methodMendSteps, powerMendSteps } from './mend.ts';
 import { detachSteps, planReturn, type Reset, refuseForeignLease, takeSteps } from './plan.ts';
 import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
 import type { Step } from './step.ts';
@@ -227,6 +227,7 @@ export function createHandover(parts: HandoverParts): Handover {
     reset?: Reset,
   ): Promise<void> => {
     const isAsked = reset?.evenIfHealthy === true;
+    const isAfterCrash = reset?.afterCrash === true;
     const plan = planReturn(
       withoutShared(lease, leases.all()),
       config(),
@@ -235,22 +236,27 @@ export function createHandover(parts: HandoverParts): Handover {
     );
     const card = cardFromHome(lease.card, lease.home);
     const base = { host, job, journal };
-    job.expect(plan.revive.length + plan.giveBack.length);
+    const methods = () => methodMendSteps(lease, host.paths.sys, config());
+    job.expect(plan.close.length + plan.revive.length + plan.giveBack.length);
+    let isMended = false;
     let notReset: RevivedError | undefined;
     try {
       try {
         const stop = { ...base, onFailure: 'stop', signal } as const;
-        await runSteps(mendSteps(lease, host.paths.sys, config()), stop);
+        await mend(powerMendSteps(lease, host.paths.sys), stop);
         const detach = await detachFirst(lease, card, isAsked);
-        await runSteps([...detach, ...plan.revive], stop);
+        await runSteps([...detach, ...plan.close], stop);
+        // Not before: while somebody has it open, what is not in the list must not be (facts/kernel.md 1, reset_method).
+        isMended = await mend(methods(), stop);
+        await runSteps(plan.revive, stop);
       } catch (thrown) {
         notReset = asRevivedError(thrown);
-        // A reset that was asked for and not done, on a card that lives and that nobody has open: it goes home.
-        const fit = isAsked && notReset.code !== 'stuck' && notReset.code !== 'busy';
+        // A reset that was due and not done, on a card that lives and that nobody has open: it goes home.
+        const isDue = isAsked || isAfterCrash;
+        const fit = isDue && notReset.code !== 'stuck' && notReset.code !== 'busy';
         const { state } = fit ? await checkCard(host, card) : { state: 'unknown' };
         if (!fit || !(state === 'healthy' || state === 'unknown')) throw notReset;
-        const closed = plan.revive.filter((step) => step.step === 'wait-closed');
-        await runSteps(closed, { ...base, onFailure: 'stop', signal: never });
+        await runSteps(plan.close, { ...base, onFailure: 'stop', signal: never });
       }
       // What libvirt bound it has given back by now; the rest stays where it was found (invariant 2). A rung may have pinned
       // power, which is put back.
@@ -258,7 +264,7 @@ export function createHandover(parts: HandoverParts): Handover {
         lease.boundBy === 'revived' ||
         step.step === 'restore-power' ||
         (step.step === 'bind-home' && step.args.driver === anyDriver);
-      const giveBack = plan.giveBack.filter(isOurs);
+      const giveBack = [...(isMended ? [] : methods()), ...plan.giveBack.filter(isOurs)];
       await runSteps(giveBack, { ...base, onFailure: 'go-on', signal: never });
       await cameHome(lease);
     } catch (thrown) {
@@ -270,7 +276,9 @@ export function createHandover(parts: HandoverParts): Handover {
     } finally {
       await recheck(card);
     }
-    if (notReset !== undefined) throw notReset;
+    if (notReset === undefined) return;
+    if (!isAfterCrash) throw notReset;
+    host.log.warn({ card: lease.card }, `Not reset after a crash: ${sentence(notReset)}`);
   };
 
   return {
@@ -346,7 +354,8 @@ export function createHandover(parts: HandoverParts): Handover {
         const stop = atDeadline(budgetMs, () => jobs.cancel(job.id));
         try {
           const { signal } = job;
-          await runSteps(plan.revive, { host, job, journal, onFailure: 'stop', signal });
+          const steps = [...plan.close, ...plan.revive];
+          await runSteps(steps, { host, job, journal, onFailure: 'stop', signal });
         } finally {
           stop();
         }

@@ -3,22 +3,37 @@
  * that is not pinned any more, and the rung's choice of a reset method. Nothing is written down of either but the lease's home.
  */
 import type { Config } from '../config/config.ts';
+import { asRevivedError } from '../errors.ts';
 import { awakeSettings } from '../host/awake.ts';
 import { deviceDirectory } from '../pci/device.ts';
 import { readAttribute } from '../sysfs/read.ts';
 import { type Lease, resetMethodOf } from './lease.ts';
+import { type RunOptions, runSteps } from './runner.ts';
 import type { Step } from './step.ts';
 
-/** Steps for what is not as the lease's state has it; none on a card that is. Reads what never blocks. */
-export function mendSteps(lease: Lease, sys: string, config: Config): readonly Step[] {
-  return [...powerSteps(lease, sys), ...methodSteps(lease, sys, config)];
+/**
+ * Runs such steps. False when one failed: its record in the job says so, and whether the card can go home is for the health
+ * check to say. Rejects with `stuck` and `cancelled`.
+ */
+export async function mend(steps: readonly Step[], options: RunOptions): Promise<boolean> {
+  try {
+    await runSteps(steps, options);
+    return true;
+  } catch (thrown) {
+    const { code, message } = asRevivedError(thrown);
+    if (code === 'stuck' || code === 'cancelled') throw thrown;
+    options.host.log.warn({ job: options.job.id }, `Not put right: ${message}`);
+    return false;
+  }
 }
 
 /**
+ * Steps for power that is not as the lease's state has it; none on a card where it is. Reads what never blocks.
+ *
  * While it is away from home its power is pinned (invariant 7); d3cold lets it sleep. A card whose power is off reads as dead, and
  * no other rung reaches it. What was found at home is in the lease, and put back in the end; of one that libvirt bound nothing is.
  */
-function powerSteps({ card, home }: Lease, sys: string): readonly Step[] {
+export function powerMendSteps({ card, home }: Lease, sys: string): readonly Step[] {
   const devices = [...new Set(home.power.map((setting) => setting.device))];
   const isPinned = devices.every((device) =>
     awakeSettings.every(([name, value]) => {
@@ -30,10 +45,13 @@ function powerSteps({ card, home }: Lease, sys: string): readonly Step[] {
 }
 
 /**
+ * Steps for reset methods that are not as the lease's state has it; none on a card where they are. Not for one that somebody has
+ * open: what is not offered meanwhile is what its family forbids (kernel-methods.ts). Reads what never blocks.
+ *
  * The choice stays in reset_method, and with it a ladder that has lost its other rungs. With a card that libvirt bound that may
  * have been in `stopped`, which leaves no other trace; on others the configuration's choice is there while it is lent.
  */
-function methodSteps(lease: Lease, sys: string, config: Config): readonly Step[] {
+export function methodMendSteps(lease: Lease, sys: string, config: Config): readonly Step[] {
   const { card, boundBy, state, home } = lease;
   const isChosen = state === 'lent' || config.cards.get(card)?.resetMethod !== undefined;
   if (boundBy === 'revived' && isChosen) return [];

@@ -122,6 +122,8 @@ export function detachSteps(card: Card): readonly Step[] {
 }
 
 export interface ReturnPlan {
+  /** Nothing is done to the card while somebody has it open. */
+  readonly close: readonly Step[];
   /** All must succeed; when one does not, the card stays away from its host drivers: they would hang or crash on it. */
   readonly revive: readonly Step[];
   /** All are done, whatever becomes of the others. */
@@ -148,8 +150,8 @@ export function planReturn(
   const settings = config.cards.get(card);
   const functions = lease.home.functions.map((fn) => fn.address);
   return {
+    close: [{ step: 'wait-closed', args: { card, functions } }],
     revive: [
-      { step: 'wait-closed', args: { card, functions } },
       // A reset that is asked for has all that can be had; a card that comes home was lent with it, or without.
       ...(reset.evenIfHealthy ? moduleSteps(known, settings) : []),
       reviveStep(known, reviveMs, settings, { ...reset, afterGuest: true }),

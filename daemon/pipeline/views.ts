@@ -148,7 +148,7 @@ function stateOf(lease: Lease | undefined): CardState {
 export function planReturnView(domain: string, leases: readonly Lease[], config: Config): PlanView {
   const steps = leases.flatMap((lease) => {
     const plan = planReturn(lease, config, 0);
-    return [...plan.revive, ...plan.giveBack].map((step) => ({
+    return [...plan.close, ...plan.revive, ...plan.giveBack].map((step) => ({
       name: stepTitle(step),
       card: lease.card,
       ...describe(step),

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
 import type { Lease } from '../../../daemon/pipeline/lease.ts';
-import { mendSteps } from '../../../daemon/pipeline/mend.ts';
+import { methodMendSteps, powerMendSteps } from '../../../daemon/pipeline/mend.ts';
 import { stepTitle } from '../../../daemon/pipeline/step.ts';
 import { machine } from '../../sim/machine.ts';
 import { benchCards, leasesOnDisk, type SimPipeline, simPipeline, treeOf } from '../sim-host.ts';
@@ -23,8 +23,12 @@ afterEach(() => sim.close());
 
 const take = () => sim.handover.take([sim.card(gpu)], person, 'a test').ended;
 const lease = (): Lease => sim.leases.get(gpu) ?? assert.fail('it is lent');
-const mended = (of: Partial<Lease> = {}) =>
-  mendSteps({ ...lease(), ...of }, sim.kernel.sys, defaultConfig).map(stepTitle);
+const mended = (of: Partial<Lease> = {}) => {
+  const broken = { ...lease(), ...of };
+  const { sys } = sim.kernel;
+  const methods = methodMendSteps(broken, sys, defaultConfig);
+  return [...powerMendSteps(broken, sys), ...methods].map(stepTitle);
+};
 /** As the rung d3cold has it half-way. */
 const fallAsleep = () => {
   for (const device of [fn, port]) {

@@ -289,7 +289,8 @@ test('a reset after every guest: on the return alone, and only rungs that the co
 
 test('a return: wait, revive; then the reset methods, home drivers, overrides last but one, power last', () => {
   const plan = planReturn(gpuLease, defaultConfig, 1000);
-  assert.deepEqual(plan.revive.map(stepTitle), ['wait-closed 0000:0b:00', 'revive 0000:0b:00']);
+  assert.deepEqual(plan.close.map(stepTitle), ['wait-closed 0000:0b:00']);
+  assert.deepEqual(plan.revive.map(stepTitle), ['revive 0000:0b:00']);
   const { card: address } = gpuLease;
   const method = { methods: 'default', otherwise: 'default' };
   assert.deepEqual(plan.giveBack, [
