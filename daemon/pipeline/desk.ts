@@ -11,7 +11,7 @@ import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
 import { type Card, isInteresting, readInventory } from '../pci/inventory.ts';
 import { createInventoryCache } from '../pci/inventory-cache.ts';
-import { isRungName } from '../pci/rung-name.ts';
+import { isRungName, type RungName } from '../pci/rung-name.ts';
 import { refuseVirtual } from '../pci/sriov.ts';
 import { rungAgainst } from '../reset/revive.ts';
 import { checkCard } from '../reset/verify.ts';
@@ -28,7 +28,7 @@ import { cardFromHome, type Lease, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
 import { kernelFindings, quarantineFindings } from './recovery.ts';
-import type { Change, Finding, Pipeline, PipelineManager } from './service.ts';
+import type { Change, Finding, Pipeline, PipelineManager, RungView } from './service.ts';
 import { type CardSources, cardView, planReturnView, resetLadder, startView } from './views.ts';
 
 export interface DeskParts {
@@ -104,6 +104,7 @@ export function createDesk(parts: DeskParts): Desk {
       cardChanged(card);
       for (const { uuid } of domains.all()) tell({ kind: 'domain', uuid });
     },
+    refuseUndoable: (card, order) => refuseUndoable(card, order),
     hadGuest: ({ uuid, since, boundBy }) =>
       uuid !== '' && (boundBy === 'libvirt' || domains.activeAt(uuid) >= since),
   });
@@ -178,8 +179,7 @@ export function createDesk(parts: DeskParts): Desk {
     );
   };
 
-  /** What cannot be done is refused before the card is taken from anybody. */
-  const refuseUndoable = (address: CardAddress, rung: string | null): void => {
+  const refuseAtRisk = (): void => {
     const risk = host.risk.reason();
     if (risk !== '') {
       throw new RevivedError(
@@ -188,13 +188,21 @@ export function createDesk(parts: DeskParts): Desk {
         'Look at the kernel log. When the host is well: revivectl quarantine clear host',
       );
     }
-    const ladder = resetLadder(address, sources());
-    const asked = ladder.filter((entry) => rung === null || entry.rung === rung);
+  };
+  /** What cannot be done is refused before the card is taken from anybody. */
+  const refuseUndoable = (
+    address: CardAddress,
+    order: readonly RungName[] | null,
+    ladder: readonly RungView[] = cardView(address, sources())?.ladder ?? [],
+  ): void => {
+    const asked = ladder.filter(
+      ({ rung }) => order === null || order.some((name) => name === rung),
+    );
     if (asked.some((entry) => entry.available)) return;
     const why = asked.map((entry) => `${entry.rung}: ${entry.reason}`).join('; ');
     throw new RevivedError(
       'refused',
-      `Card ${address} cannot be reset ${rung === null ? '' : 'like this '}here and now: ${why || 'the rung is not in its ladder'}.`,
+      `Card ${address} cannot be reset ${order === null ? '' : 'like this '}here and now: ${why || 'the rung is not in its ladder'}.`,
       `See the ladder in: revivectl show ${address}`,
     );
   };
@@ -262,8 +270,10 @@ export function createDesk(parts: DeskParts): Desk {
       refuseInUse(address);
       refuseByHand(card, readHostNeeds(host.paths));
       refuseVirtual(card, readInventory(host.paths.sys));
-      refuseUndoable(address, rung);
-      return started(handover.reset(card, rung === null ? null : [rung], requestedBy));
+      refuseAtRisk();
+      const order = rung === null ? null : [rung];
+      refuseUndoable(address, order, resetLadder(address, sources()));
+      return started(handover.reset(card, order, requestedBy));
     },
     take(address, requestedBy) {
       const card = cardOrThrow(address);

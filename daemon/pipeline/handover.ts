@@ -13,7 +13,7 @@ import type { Health } from '../pci/health.ts';
 import { type Card, readInventory } from '../pci/inventory.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { checkCard } from '../reset/verify.ts';
-import type { Job, JobBook } from './job.ts';
+import { type Job, type JobBook, logEnd } from './job.ts';
 import type { Journal } from './journal.ts';
 import {
   anyDriver,
@@ -27,7 +27,14 @@ import {
   withoutShared,
 } from './lease.ts';
 import { mend, methodMendSteps, powerMendSteps } from './mend.ts';
-import { detachSteps, planReturn, type Reset, refuseForeignLease, takeSteps } from './plan.ts';
+import {
+  detachSteps,
+  moduleSteps,
+  planReturn,
+  type Reset,
+  refuseForeignLease,
+  takeSteps,
+} from './plan.ts';
 import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
 import type { Step } from './step.ts';
 
@@ -40,6 +47,8 @@ export interface HandoverParts {
   /** Hears of each new verdict. */
   readonly onHealth: (card: CardAddress, health: Health) => void;
   readonly onLease: (card: CardAddress) => void;
+  /** Throws `refused` with the reason where none of these rungs (null: of its ladder) can be done to the card as things are. */
+  readonly refuseUndoable: (card: CardAddress, order: readonly RungName[] | null) => void;
   /** True when the domain of a lease has run with it. */
   readonly hadGuest: (lease: Lease) => boolean;
 }
@@ -148,7 +157,7 @@ export function createHandover(parts: HandoverParts): Handover {
     const written = ended.finally(async () => {
       await journal.append({ event: 'job', job: job.view });
       if (jobs.running().length === 0) await journal.rotate();
-      logEnd(host, job);
+      logEnd(host.log, job);
     });
     written.catch(() => undefined); // whoever wants the outcome has `ended`; it is in the job and the log as well
     return { job: job.id, ended: written };
@@ -318,6 +327,11 @@ export function createHandover(parts: HandoverParts): Handover {
       return start('reset', card.address, [card.address], requestedBy, async (job) => {
         const old = leases.get(card.address);
         const current = refresh(card, readInventory(host.paths.sys).functions);
+        const { signal } = job;
+        // What the module gives is known when it is there; until then nothing is taken from anybody.
+        const module = moduleSteps(current, config().cards.get(card.address));
+        await runSteps(module, { host, job, journal, onFailure: 'stop', signal });
+        parts.refuseUndoable(card.address, order);
         const lease: Lease = old ?? {
           card: card.address,
           domain: '',
@@ -331,7 +345,6 @@ export function createHandover(parts: HandoverParts): Handover {
         await beginLease({ ...lease, state: 'resetting' });
         if (old === undefined) {
           try {
-            const { signal } = job;
             const steps = detachSteps(current);
             await runSteps(steps, { host, job, journal, onFailure: 'rollback', signal });
           } catch (thrown) {
@@ -383,11 +396,4 @@ function refresh(card: Card, functions: ReadonlyMap<string, Card['functions'][nu
       (fn) => functions.get(fn.address) ?? { ...fn, driver: undefined },
     ),
   };
-}
-
-function logEnd(host: Host, job: Job): void {
-  const { id, operation, subject, state, error, startedUsec, finishedUsec } = job.view;
-  const fields = { job: id, ms: Math.round((finishedUsec - startedUsec) / 1000) };
-  if (state === 'done') host.log.info(fields, `${operation} of ${subject}: done`);
-  else host.log.warn(fields, `${operation} of ${subject}: ${state}: ${error}`);
 }

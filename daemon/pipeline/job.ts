@@ -1,5 +1,6 @@
 /** Jobs: what runs, what ran, step by step. The last finished ones are kept, a bounded number of them. */
 import { RevivedError } from '../errors.ts';
+import type { Log } from '../log.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { JobState, JobView, StepRecord } from './service.ts';
 
@@ -123,4 +124,12 @@ export function createJobBook(
       entry.abort.abort();
     },
   };
+}
+
+/** Tells the daemon's log how a job ended. */
+export function logEnd(log: Log, job: Job): void {
+  const { id, operation, subject, state, error, startedUsec, finishedUsec } = job.view;
+  const fields = { job: id, ms: Math.round((finishedUsec - startedUsec) / 1000) };
+  if (state === 'done') log.info(fields, `${operation} of ${subject}: done`);
+  else log.warn(fields, `${operation} of ${subject}: ${state}: ${error}`);
 }

@@ -109,7 +109,8 @@ export function takeSteps(card: Card, config: Config, reviveMs: number): readonl
   ];
 }
 
-function moduleSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
+/** Steps before a card is lent or reset by hand; one that comes home was lent with the module, or without. */
+export function moduleSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
   const module = resetModuleOf(card, settings);
   return module === undefined
     ? []
@@ -151,11 +152,7 @@ export function planReturn(
   const functions = lease.home.functions.map((fn) => fn.address);
   return {
     close: [{ step: 'wait-closed', args: { card, functions } }],
-    revive: [
-      // A reset that is asked for has all that can be had; a card that comes home was lent with it, or without.
-      ...(reset.evenIfHealthy ? moduleSteps(known, settings) : []),
-      reviveStep(known, reviveMs, settings, { ...reset, afterGuest: true }),
-    ],
+    revive: [reviveStep(known, reviveMs, settings, { ...reset, afterGuest: true })],
     giveBack: [
       ...homeMethodSteps(lease, known, settings),
       ...lease.home.functions.map(({ address, driver }): Step => {

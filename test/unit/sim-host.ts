@@ -203,6 +203,7 @@ export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
       config: () => pipeline.config,
       onHealth: (address, verdict) => health.set(address, verdict),
       onLease: () => {},
+      refuseUndoable: () => {}, // that is the desk's
       hadGuest: ({ uuid }) => uuid !== '',
     });
   const pipeline: SimPipeline = {
