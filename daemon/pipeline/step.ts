@@ -94,6 +94,8 @@ interface StepText {
 }
 
 export interface StepExecutor<K extends StepName> {
+  /** Plans go on without it: in quarantine it is skipped, where others end the plan. */
+  readonly dispensable?: boolean;
   /** For plans and dry runs; pure. */
   describe(args: StepArgs[K]): StepText;
   /** Reads what undo will need. Touches nothing. */

@@ -10,6 +10,7 @@ import type { StepExecutor } from '../step.ts';
 const maxLogLines = 3;
 
 export const resetModule: StepExecutor<'reset-module'> = {
+  dispensable: true,
   describe: ({ module }) => ({
     detail: `load the kernel module ${module}, which resets such a card by its own procedure`,
     undo: '',
