@@ -108,9 +108,19 @@ function forbidSteps(card: Card, settings: CardConfig | undefined): readonly Ste
   });
 }
 
-// A bus reset reaches all functions of the card, so the family of each has a say in it; the others reach this one alone.
+/**
+ * A bus reset reaches all functions of the card, so the family of each has a say in it; the others reach this one alone.
+ *
+ * Not pm where a bus reset does harm: on such functions it does nothing, but a function that the kernel has reset at close, as
+ * VFIO sees it, needs no bus reset any more, which nothing else can forbid (facts/kernel.md 0.6 and 2, vfio-pci, close). Display
+ * functions of class 0380 have it (quirk_no_pm_reset is for VGA). Other methods are forbidden because they do harm themselves.
+ */
 function forbiddenMethods(card: Card, fn: PciFunction): readonly RungName[] {
-  const own = familyOf(fn)?.never;
+  const own = familyOf(fn);
   const all = quirkOf(card).never;
-  return kernelMethods.filter((name) => (rungs[name].reach === 'bus' ? all : own)?.has(name));
+  const endsHost = own?.hazards.some((hazard) => hazard.endsHost) === true;
+  const isShield = (name: RungName): boolean => name === 'pm' && all.has('bus') && !endsHost;
+  return kernelMethods.filter(
+    (name) => (rungs[name].reach === 'bus' ? all : own?.never)?.has(name) && !isShield(name),
+  );
 }
