@@ -1,7 +1,7 @@
 /**
- * Leaves nothing in reset_method that the card's family forbids, so that the kernel's own resets at VFIO's open and close do not
- * do what no rung may do. The others stay, in their order; where none is left the list is empty, which disables all
- * (facts/kernel.md 1, reset_method).
+ * Leaves nothing in reset_method that does harm to cards of the family (kernel-methods.ts), so that the kernel's own resets at
+ * VFIO's open and close do not use it. The others stay, in their order; where none is left the list is empty, which disables
+ * all (facts/kernel.md 1, reset_method).
  */
 import { RevivedError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
