@@ -3,7 +3,7 @@ import { cardOf, isFunctionAddress } from '../pci/address.ts';
 import { idOf, isDisplay } from '../pci/device.ts';
 import { type Card, mainFunction } from '../pci/inventory.ts';
 import { type Quirk, quirkOf } from '../pci/quirks.ts';
-import type { RungName } from '../pci/rung-name.ts';
+import { kernelMethods, type RungName } from '../pci/rung-name.ts';
 import { createHostFiles } from './captured.ts';
 import type { DomainFacts } from './domain-facts.ts';
 import type { Finding, Fix, Judgement, Rule, RuleId, Severity } from './finding.ts';
@@ -146,14 +146,7 @@ function passable(facts: HostFacts, card: Card): boolean | null {
   return groupMates(facts, own).length === 0;
 }
 
-const methods: ReadonlySet<RungName> = new Set([
-  'device_specific',
-  'flr',
-  'af_flr',
-  'acpi',
-  'pm',
-  'cxl_bus',
-]);
+const methods: ReadonlySet<RungName> = new Set(kernelMethods.filter((name) => name !== 'bus'));
 
 // A method that the kernel does not list is none here; `bus` it lists where it then refuses (facts/kernel.md 0, finding 1).
 // Where its list is unknown, device_specific is left out of the ladder of a family to which nobody gives it.

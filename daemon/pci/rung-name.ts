@@ -1,7 +1,7 @@
 /** The closed list of ways to reset a card (design, "Ladder"). Quirk data, configuration and ladder speak of them by these names. */
 
-/** Mild to drastic: the order in which they are tried where nothing else is known. */
-export const rungNames = [
+/** What reset_method knows by name, mild to drastic. */
+export const kernelMethods = [
   'device_specific',
   'flr',
   'af_flr',
@@ -9,6 +9,11 @@ export const rungNames = [
   'pm',
   'bus',
   'cxl_bus',
+] as const;
+
+/** Mild to drastic: the order in which they are tried where nothing else is known. */
+export const rungNames = [
+  ...kernelMethods,
   'subordinate',
   'amdgpu',
   'remove-rescan',

@@ -6,22 +6,11 @@ import type { CardConfig } from '../config/config.ts';
 import type { PciFunction } from '../pci/device.ts';
 import { type Card, mainFunction } from '../pci/inventory.ts';
 import { familyOf, quirkOf } from '../pci/quirks.ts';
-import { isRungName, type RungName } from '../pci/rung-name.ts';
+import { isRungName, kernelMethods, type RungName } from '../pci/rung-name.ts';
 import { rungs } from '../reset/ladder.ts';
 import { resetModuleOf } from '../reset/reset-module.ts';
 import type { Lease } from './lease.ts';
 import type { Step } from './step.ts';
-
-/** What reset_method knows by name. */
-const kernelMethods: readonly RungName[] = [
-  'device_specific',
-  'flr',
-  'af_flr',
-  'acpi',
-  'pm',
-  'bus',
-  'cxl_bus',
-];
 
 /** Steps before vfio-pci has the card: what it is to be reset by, and that nothing is offered that its family forbids. */
 export function methodSteps(card: Card, settings: CardConfig | undefined): readonly Step[] {
