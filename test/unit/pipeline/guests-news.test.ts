@@ -245,14 +245,19 @@ describe('news of libvirt', () => {
 
   describe('libvirt that dies in prepare', () => {
     const off = { ...windows, state: 'shutoff', running: false };
-
-    test('and knows nothing of the start when it is back: the card goes home at once', async () => {
+    /** libvirt is back while the prepare of its earlier life is still held. */
+    const dieInPrepare = async () => {
       const held = gate();
       sim.watch.hold = () => held.opened;
       const refused = assert.rejects(hook(windows, 'prepare'), /came to nothing/);
       await until(() => sim.leases.get(bochs)?.state === 'taking');
       guests.onLibvirtState();
       guests.onDomains([off]);
+      return { held, refused };
+    };
+
+    test('and knows nothing of the start when it is back: the card goes home at once', async () => {
+      const { held, refused } = await dieInPrepare();
       held.open();
       await refused;
       await sim.idle();
@@ -270,12 +275,7 @@ describe('news of libvirt', () => {
     });
 
     test('and starts the domain once more: the card is with that start', async () => {
-      const held = gate();
-      sim.watch.hold = () => held.opened;
-      const refused = assert.rejects(hook(windows, 'prepare'), /came to nothing/);
-      await until(() => sim.leases.get(bochs)?.state === 'taking');
-      guests.onLibvirtState();
-      guests.onDomains([off]);
+      const { held, refused } = await dieInPrepare();
       const again = hook(windows, 'prepare');
       await turns();
       held.open();
