@@ -14,6 +14,7 @@ import type { Finding, Service } from '../pipeline/service.ts';
 import { createGuestAgent } from './agent.ts';
 import { endOfRun, isReset, isStartDue, type RunEnd, recentStarts } from './crash-policy.ts';
 import {
+  type Clock,
   createDriverWatch,
   type DriverChange,
   type SeenVersion,
@@ -42,6 +43,8 @@ export interface FollowParts {
   readonly onGuestReset: (uuid: string) => void;
   /** Asked before a domain is started again; false: it stays off, and somebody else sees to it. */
   readonly mayStart: (uuid: string) => boolean;
+  /** Of the driver watch; the system's where it is left out. */
+  readonly clock?: Clock;
 }
 
 export interface Follower {
@@ -86,7 +89,7 @@ export function followGuests(parts: FollowParts): Follower {
     log,
     onChange: parts.onDriverChange,
     onNote: (uuid, message) => note(uuid, 'guest-agent', 'note', message),
-    clock: systemClock,
+    clock: parts.clock ?? systemClock,
   });
   const actions = createRebootActions({
     ...{ libvirt: parts.libvirt, onReboot: parts.onReboot, runs, log },
@@ -111,14 +114,15 @@ export function followGuests(parts: FollowParts): Follower {
       const display = home.functions.find((fn) => fn.classCode.startsWith('03'));
       return display === undefined ? [] : [{ card, id: display.id }];
     });
-    watch.onDomainStarted({ uuid, name, cards });
+    const settings = settingsOf(name);
+    const isWatched = settings?.afterDriverInstall !== 'off';
+    watch.onDomainStarted({ uuid, name, cards: isWatched ? cards : [] });
     // Without a card: also one that is just being stopped, whose reboot must be known as one still.
     if (lent.length === 0) return;
     if (runs.get(uuid) === undefined) {
       const none = { cold: false, due: null, starts: [] };
       void runs.set({ uuid, name, id, running: true, ...none });
     }
-    const settings = settingsOf(name);
     const wanted = guestRebootOf(
       settings,
       lent.map(({ card, home }) => cardFromHome(card, home)),

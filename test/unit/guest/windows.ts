@@ -11,7 +11,7 @@ import {
 import { createDomains } from '../../../daemon/libvirt/domains.ts';
 import type { Frame } from '../../../daemon/libvirt/frame.ts';
 import { XdrReader } from '../../../daemon/libvirt/xdr.ts';
-import { connectTo, fault, type Peer, reply, startPeer } from '../libvirt/peer.ts';
+import { connectTo, fault, type Peer, reply, type Script, startPeer } from '../libvirt/peer.ts';
 
 interface Command {
   readonly execute: string;
@@ -43,11 +43,8 @@ export interface Lab {
   readonly peer: Peer;
 }
 
-/** Starts it; it ends with the test. */
-export async function windowsGuest(
-  t: TestContext,
-  limits: Partial<AgentLimits> = {},
-): Promise<Lab> {
+/** A guest, and how libvirt answers commands to its agent. */
+export function windowsAgent(): { readonly guest: Guest; readonly script: Script } {
   const guest: Guest = {
     osId: 'mswindows',
     blocked: [],
@@ -104,6 +101,15 @@ export async function windowsGuest(
       ? fault(frame, 1, `unable to execute QEMU agent command '${command.execute}': no`)
       : reply(frame, (w) => w.optionalString(JSON.stringify({ return: value })));
   };
+  return { guest, script };
+}
+
+/** Starts it; it ends with the test. */
+export async function windowsGuest(
+  t: TestContext,
+  limits: Partial<AgentLimits> = {},
+): Promise<Lab> {
+  const { guest, script } = windowsAgent();
   const peer = await startPeer(script);
   const connection = await connectTo(peer, t);
   const domains = createDomains(() => connection, { call: 300, blocked: 300, start: 300 });
