@@ -206,6 +206,7 @@ async function main(): Promise<void> {
     onDriverChange: reboot.onDriverChange,
     onGuestReset: () => {}, // the event itself says that to `reboot`
     mayStart: (uuid) => !reboot.holds(uuid),
+    onView: reboot.onGuests,
   });
 
   const exported = exportService({ connection, service: reboot.service, log, paths });

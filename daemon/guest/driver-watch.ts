@@ -81,6 +81,8 @@ export interface DriverWatchParts {
   readonly boot: string;
   readonly log: Log;
   readonly onChange: (change: DriverChange) => void;
+  /** `versions` gives something else. */
+  readonly onSeen: (uuid: string) => void;
   /** Why a guest is not, or no longer, watched: for people. */
   readonly onNote: (uuid: string, note: string) => void;
   readonly clock: Clock;
@@ -229,7 +231,10 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
     for (const { card, id } of one.domain.cards) {
       const version = versionFor(id, drivers);
       if (version === undefined) continue; // two cards of a kind with a driver each: not to be told apart
-      one.seen.set(card, version);
+      if (one.seen.get(card) !== version) {
+        one.seen.set(card, version);
+        parts.onSeen(uuid);
+      }
       const last = ledger
         .drivers()
         .find((entry) => entry.uuid === uuid && entry.card === card && entry.id === id);
@@ -258,8 +263,11 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
   };
 
   const forget = (uuid: string): void => {
-    watched.get(uuid)?.cancel();
+    const one = watched.get(uuid);
+    if (one === undefined) return;
+    one.cancel();
     watched.delete(uuid);
+    if (one.seen.size > 0) parts.onSeen(uuid);
   };
 
   /** What was heard of agents before their domain was known to run. */

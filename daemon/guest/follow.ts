@@ -43,6 +43,8 @@ export interface FollowParts {
   readonly onGuestReset: (uuid: string) => void;
   /** Asked before a domain is started again; false: it stays off, and somebody else sees to it. */
   readonly mayStart: (uuid: string) => boolean;
+  /** What `driverVersions` or `findings` give is another now. */
+  readonly onView: () => void;
   /** Of the driver watch; the system's where it is left out. */
   readonly clock?: Clock;
 }
@@ -80,6 +82,10 @@ export function followGuests(parts: FollowParts): Follower {
     const domain = running.get(uuid)?.name ?? runs.get(uuid)?.name ?? uuid;
     notes.set(uuid, { rule, severity, subject: `domain:${domain}`, message });
     log.warn({ domain }, message);
+    parts.onView();
+  };
+  const forgetNotes = (uuid: string): void => {
+    if (notes.delete(uuid)) parts.onView();
   };
   const watch = createDriverWatch({
     agent: createGuestAgent(parts.libvirt),
@@ -88,6 +94,7 @@ export function followGuests(parts: FollowParts): Follower {
     boot: parts.boot,
     log,
     onChange: parts.onDriverChange,
+    onSeen: parts.onView,
     onNote: (uuid, message) => note(uuid, 'guest-agent', 'note', message),
     clock: parts.clock ?? systemClock,
   });
@@ -135,7 +142,7 @@ export function followGuests(parts: FollowParts): Follower {
     const isSame = run?.running === true && run.id === id;
     // It was about to stop when the daemon before us ended.
     const goodbye = isSame && run.due === 'reboot' ? 'guest-reset' : undefined;
-    if (!isSame) notes.delete(uuid);
+    if (!isSame) forgetNotes(uuid);
     running.set(uuid, {
       name,
       id,
@@ -171,7 +178,7 @@ export function followGuests(parts: FollowParts): Follower {
 
   const stopped = (uuid: string, detail: string): void => {
     const goodbye = running.get(uuid)?.goodbye;
-    notes.delete(uuid);
+    forgetNotes(uuid);
     leftRunning(uuid);
     const run = runs.get(uuid);
     if (run?.running === true) finish(run, endOfRun(run, detail, goodbye));
@@ -236,7 +243,7 @@ export function followGuests(parts: FollowParts): Follower {
           if (event.event === 'stopped') stopped(uuid, event.detail);
           if (event.event === 'undefined' && !running.has(uuid)) {
             again.drop(uuid);
-            notes.delete(uuid);
+            forgetNotes(uuid);
             void runs.drop(uuid);
           }
           return;

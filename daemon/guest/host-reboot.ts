@@ -29,6 +29,8 @@ export interface HostRebootParts {
 export interface HostReboot extends Pick<Reboot, 'onDriverChange' | 'onEvent' | 'holds'> {
   /** The pipeline with what is about reboots. */
   readonly service: Service;
+  /** What is known of guests (`versions`, findings) has changed: the listeners of the service are told. */
+  onGuests(): void;
   /** Starts what ran before a reboot of ours. Call it when libvirt is being connected to. */
   resume(): Promise<void>;
 }
@@ -80,6 +82,7 @@ export async function openHostReboot(parts: HostRebootParts): Promise<HostReboot
     onDriverChange: reboot.onDriverChange,
     onEvent: reboot.onEvent,
     holds: reboot.holds,
+    onGuests: onChange,
     service: withReboot(pipeline, reboot, book, parts.versions, subscribe),
     async resume() {
       const end = pipeline.onChange(resume.look);

@@ -30,6 +30,7 @@ async function lab(t: TestContext, boot = 'b1', ledgerPath?: string) {
   const watch = createDriverWatch({
     ...{ agent, ledger, boot, log },
     pollSeconds: () => 60,
+    onSeen: () => {},
     onChange: (change) => changes.push(change),
     onNote: (_uuid, note) => notes.push(note),
     clock: {

@@ -35,6 +35,7 @@ async function lab(t: TestContext, first: DomainSettings = {}) {
   const lines: string[] = [];
   const log = createLog('text', 'info', (line) => lines.push(line));
   let settings = first;
+  let told = 0;
   /** Waits of the driver watch: the next one ends when the test says so. */
   let waits: (() => void)[] = [];
   const follower = followGuests({
@@ -52,6 +53,9 @@ async function lab(t: TestContext, first: DomainSettings = {}) {
     onDriverChange: () => {},
     onGuestReset: () => {},
     mayStart: () => true,
+    onView() {
+      told += 1;
+    },
     clock: {
       nowUsec: () => 42,
       after(_ms, act) {
@@ -67,8 +71,18 @@ async function lab(t: TestContext, first: DomainSettings = {}) {
   return {
     ...{ follower, guest, lines },
     waiting: () => waits.length,
-    start: () =>
-      follower.onEvent({ kind: 'lifecycle', domain, event: 'started', detail: 'booted' }),
+    /** How often something was said to have changed, since this was asked last. */
+    told() {
+      const times = told;
+      told = 0;
+      return times;
+    },
+    start() {
+      follower.onEvent({ kind: 'lifecycle', domain, event: 'started', detail: 'booted' });
+      follower.onEvent({ kind: 'agent', domain, state: 'connected', reason: 'channel' });
+    },
+    stop: () =>
+      follower.onEvent({ kind: 'lifecycle', domain, event: 'stopped', detail: 'shutdown' }),
     /** The next read of its drivers, to its end: then the next one is waited for. */
     async look() {
       waits.shift()?.();
@@ -94,5 +108,28 @@ test(
     assert.deepEqual(it.seen(), ['31.0.1']);
     it.reload({ afterDriverInstall: 'off' });
     assert.deepEqual([it.waiting(), it.seen()], [0, []]);
+  },
+);
+
+test(
+  'what was seen and what is wrong are told when they change, and only then',
+  bounded,
+  async (t) => {
+    const it = await lab(t);
+    it.start();
+    assert.equal(it.told(), 0);
+    await it.look();
+    assert.deepEqual([it.seen(), it.told()], [['31.0.1'], 1]);
+    await it.look();
+    assert.equal(it.told(), 0, 'the same again');
+    it.guest.answer = () => '}{';
+    await it.look();
+    assert.equal(it.told(), 0, 'one bad answer is none');
+    await it.look();
+    assert.deepEqual([it.follower.findings().length, it.told()], [1, 1]);
+    await it.look();
+    assert.equal(it.told(), 0);
+    it.stop();
+    assert.deepEqual([it.seen(), it.follower.findings(), it.told()], [[], [], 2]);
   },
 );

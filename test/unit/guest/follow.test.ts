@@ -109,6 +109,7 @@ async function lab(t: TestContext, options: Options = {}) {
     config: () => ({ ...defaultConfig, domains: new Map([['win11', options.settings ?? {}]]) }),
     onDriverChange: () => {},
     onGuestReset: (domain) => resets.push(domain),
+    onView: () => {},
     mayStart: () => options.mayStart !== false,
   });
   t.after(async () => {
