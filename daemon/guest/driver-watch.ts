@@ -83,8 +83,8 @@ export interface DriverWatchParts {
   readonly onChange: (change: DriverChange) => void;
   /** `versions` gives something else. */
   readonly onSeen: (uuid: string) => void;
-  /** Why a guest is not, or no longer, watched: for people. */
-  readonly onNote: (uuid: string, note: string) => void;
+  /** Why a guest cannot be, or is not, watched: for people. Undefined: it can, or need not be. Called again with the same. */
+  readonly onNote: (uuid: string, note: string | undefined) => void;
   readonly clock: Clock;
 }
 
@@ -152,7 +152,10 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
       const drivers = await read(uuid, one);
       one.failures = 0;
       // It may have stopped meanwhile, and even run anew: this answer is of its last run.
-      if (drivers !== undefined && watched.get(uuid) === one) await compare(one, drivers);
+      if (drivers !== undefined && watched.get(uuid) === one) {
+        parts.onNote(uuid, undefined);
+        await compare(one, drivers);
+      }
       if (one.pending.size > 0) next = Math.min(usual, confirmMs);
     } catch (thrown) {
       failed(uuid, one, asRevivedError(thrown));
@@ -175,7 +178,7 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
     }
   };
 
-  const leave = (uuid: string, one: Watched, note: string): undefined => {
+  const leave = (uuid: string, one: Watched, note?: string): undefined => {
     one.verdict = 'leave';
     if (watched.get(uuid) === one) parts.onNote(uuid, note);
     return undefined;
@@ -187,18 +190,16 @@ export function createDriverWatch(parts: DriverWatchParts): DriverWatch {
     one: Watched,
   ): Promise<readonly DisplayDriver[] | undefined> => {
     if (one.verdict === 'unknown') {
-      const { enabled, version } = await agent.info(uuid);
+      const { enabled } = await agent.info(uuid);
       if (!enabled.has('guest-get-osinfo')) {
+        // Without its version: an agent that calls itself something else each time would fill the log.
         return leave(
           uuid,
           one,
-          `Its guest agent (${version}) does not say which system it is: driver installations are not noticed.`,
+          'Its guest agent does not say which system it is: driver installations are not noticed.',
         );
       }
-      if ((await agent.osId(uuid)) !== 'mswindows') {
-        one.verdict = 'leave';
-        return undefined;
-      }
+      if ((await agent.osId(uuid)) !== 'mswindows') return leave(uuid, one);
       if (!enabled.has('guest-exec') || !enabled.has('guest-exec-status')) {
         return leave(
           uuid,

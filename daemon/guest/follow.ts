@@ -61,6 +61,8 @@ export interface Follower {
   close(): void;
 }
 
+type GuestRule = 'guest-agent' | 'guest-reboot' | 'guest-restart';
+
 interface Running {
   readonly name: string;
   readonly id: number | null;
@@ -74,18 +76,32 @@ const nowUsec = () => systemClock.nowUsec();
 export function followGuests(parts: FollowParts): Follower {
   const { leases, log, runs } = parts;
   const running = new Map<string, Running>();
-  /** What a person should know of a guest, by uuid, until its next run or its end. */
-  const notes = new Map<string, Finding>();
+  /** What a person should know of a guest, by uuid and rule, until it is so no more, its next run or its end. */
+  const notes = new Map<string, Map<GuestRule, Finding>>();
   const settingsOf = (name: string) => parts.config().domains.get(name);
 
-  const note = (uuid: string, rule: string, severity: Finding['severity'], message: string) => {
+  const note = (
+    uuid: string,
+    rule: GuestRule,
+    severity: Finding['severity'],
+    message: string,
+  ): void => {
     const domain = running.get(uuid)?.name ?? runs.get(uuid)?.name ?? uuid;
-    notes.set(uuid, { rule, severity, subject: `domain:${domain}`, message });
+    const own = notes.get(uuid) ?? new Map<GuestRule, Finding>();
+    // A guest can bring it about again and again: that fills no log.
+    if (own.get(rule)?.message === message) return;
+    notes.set(uuid, own.set(rule, { rule, severity, subject: `domain:${domain}`, message }));
     log.warn({ domain }, message);
     parts.onView();
   };
+  const agentNote = (uuid: string, message: string | undefined): void => {
+    if (message !== undefined) note(uuid, 'guest-agent', 'note', message);
+    else if (notes.get(uuid)?.delete('guest-agent')) parts.onView();
+  };
   const forgetNotes = (uuid: string): void => {
-    if (notes.delete(uuid)) parts.onView();
+    const had = notes.get(uuid)?.size ?? 0;
+    notes.delete(uuid);
+    if (had > 0) parts.onView();
   };
   const watch = createDriverWatch({
     agent: createGuestAgent(parts.libvirt),
@@ -95,7 +111,7 @@ export function followGuests(parts: FollowParts): Follower {
     log,
     onChange: parts.onDriverChange,
     onSeen: parts.onView,
-    onNote: (uuid, message) => note(uuid, 'guest-agent', 'note', message),
+    onNote: agentNote,
     clock: parts.clock ?? systemClock,
   });
   const actions = createRebootActions({
@@ -122,8 +138,9 @@ export function followGuests(parts: FollowParts): Follower {
       return display === undefined ? [] : [{ card, id: display.id }];
     });
     const settings = settingsOf(name);
-    const isWatched = settings?.afterDriverInstall !== 'off';
-    watch.onDomainStarted({ uuid, name, cards: isWatched ? cards : [] });
+    const watched = settings?.afterDriverInstall === 'off' ? [] : cards;
+    watch.onDomainStarted({ uuid, name, cards: watched });
+    if (watched.length === 0) agentNote(uuid, undefined);
     // Without a card: also one that is just being stopped, whose reboot must be known as one still.
     if (lent.length === 0) return;
     if (runs.get(uuid) === undefined) {
@@ -267,7 +284,7 @@ export function followGuests(parts: FollowParts): Follower {
       return guest !== undefined && (guest.goodbye ?? 'guest-panic') === 'guest-panic';
     },
     driverVersions: () => watch.versions(),
-    findings: () => [...notes.values()],
+    findings: () => [...notes.values()].flatMap((own) => [...own.values()]),
     close() {
       end();
       again.close();

@@ -52,6 +52,10 @@ for agent in 'hang|cannot be read' 'mute|cannot be read' 'garbage|cannot be read
     'lie-text|cannot be read' 'lie-huge|cannot be read' 'lie-other|cannot be read' 'lie-never|' 'blocked|guest-exec is blocked' 'linux|'; do
     what=${agent#*|} agent=${agent%|*}
     say "agent $agent"
+    # What was said of the one before is gone as soon as the agent behaves: what is there below is of this one.
+    check "$agent: the agent behaves before it" tell win agent ok
+    check "$agent: nothing is said of it" wait_until 90 not has_finding 'driver installations are not noticed'
+    check "$agent: nor that it cannot be read" wait_until 90 not has_finding 'cannot be read'
     before_it=$(said_times "$what")
     forget win
     check "$agent: it begins" tell win agent "$agent"
@@ -71,6 +75,7 @@ wait_until 5 false
 check "another system is not asked for its drivers" not asked win guest-exec
 check "what the daemon has in memory did not grow by 64 MiB" [ "$(resident)" -lt $((resident_before + 65536)) ]
 check "the agent behaves again" tell win agent ok
+check "nothing is said of it any more" wait_until 90 not has_finding 'cannot be read'
 check "ask" settings ask
 tell win version 31.0.3
 # Pending at once where its restart is less than five minutes ago: that counts as the install's.

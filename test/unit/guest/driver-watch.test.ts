@@ -32,7 +32,9 @@ async function lab(t: TestContext, boot = 'b1', ledgerPath?: string) {
     pollSeconds: () => 60,
     onSeen: () => {},
     onChange: (change) => changes.push(change),
-    onNote: (_uuid, note) => notes.push(note),
+    onNote(_uuid, note) {
+      if (note !== undefined) notes.push(note);
+    },
     clock: {
       nowUsec: () => nowMs * 1000,
       after(ms, act) {

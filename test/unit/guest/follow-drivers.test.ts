@@ -12,7 +12,7 @@ import type { Lease } from '../../../daemon/pipeline/lease.ts';
 import { freshDirectory } from '../fresh-directory.ts';
 import { card } from '../inventory-of.ts';
 import { connectTo, startPeer, sampleUuid as uuid } from '../libvirt/peer.ts';
-import { until } from '../sim-host.ts';
+import { turns, until } from '../sim-host.ts';
 import { windowsAgent, withDriver } from './windows.ts';
 
 const directory = freshDirectory('follow-drivers');
@@ -83,6 +83,10 @@ async function lab(t: TestContext, first: DomainSettings = {}) {
     },
     stop: () =>
       follower.onEvent({ kind: 'lifecycle', domain, event: 'stopped', detail: 'shutdown' }),
+    /** The agent is another one, or the same anew. */
+    reconnect: () =>
+      follower.onEvent({ kind: 'agent', domain, state: 'connected', reason: 'channel' }),
+    next: () => waits.shift()?.(),
     /** The next read of its drivers, to its end: then the next one is waited for. */
     async look() {
       waits.shift()?.();
@@ -131,5 +135,42 @@ test(
     assert.equal(it.told(), 0);
     it.stop();
     assert.deepEqual([it.seen(), it.follower.findings(), it.told()], [[], [], 2]);
+  },
+);
+
+test(
+  'what is wrong with an agent is said once, and no more when it is well',
+  bounded,
+  async (t) => {
+    const it = await lab(t);
+    const said = () => it.follower.findings().map(({ message }) => message.slice(0, 35));
+    it.guest.answer = () => '}{';
+    it.start();
+    await it.look();
+    await it.look();
+    assert.deepEqual(said(), ['Its display driver cannot be read: ']);
+    it.guest.answer = () => undefined;
+    it.told();
+    await it.look();
+    assert.deepEqual([said(), it.told()], [[], 2], 'that, and the version');
+
+    it.guest.blocked = ['guest-exec'];
+    for (let n = 0; n < 3; n += 1) {
+      it.reconnect();
+      it.next();
+      await until(() => it.follower.findings().length > 0);
+      await turns();
+    }
+    assert.deepEqual(it.lines.filter((line) => line.includes('is blocked')).length, 1);
+    it.guest.blocked = [];
+    it.reconnect();
+    await it.look();
+    assert.deepEqual(said(), [], 'it is allowed now');
+    it.guest.blocked = ['guest-exec'];
+    it.reconnect();
+    it.next();
+    await until(() => it.follower.findings().length > 0);
+    it.reload({ afterDriverInstall: 'off' });
+    assert.deepEqual(said(), [], 'nobody wants to know any more');
   },
 );
