@@ -18,6 +18,7 @@ export function statusLines(snapshot: Snapshot, paint: Paint): string[] {
       ? ['', 'no card here that is worth handing over; see list --all']
       : ['']),
     ...alarms(snapshot.manager, paint),
+    ...resumed(snapshot),
     ...cards.flatMap((card, index) => [table[index] ?? '', ...concern(card, paint)]),
     ...(jobs.length === 0 ? [] : ['']),
     ...jobs.map((job) => `${jobTitle(job)}  ${progressText(job)}`),
@@ -67,6 +68,14 @@ function alarms(manager: Manager, paint: Paint): string[] {
       severity === 'note' ? message : paint.yellow(message),
     ),
   ];
+}
+
+// In the boot that a reboot of ours has brought. A start that failed is a finding beside it.
+function resumed({ manager, domains }: Snapshot): string[] {
+  if (manager.rebootState !== 'resumed') return [];
+  const names = domains.filter((one) => one.rebootState === 'resumed').map(({ name }) => name);
+  const of = names.length === 0 ? '' : `, and what was stopped for it goes on: ${names.join(', ')}`;
+  return [`resumed: the host has rebooted after a driver install${of}`];
 }
 
 // One line of evidence and one of advice below a card that is not as it should be.

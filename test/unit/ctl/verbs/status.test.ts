@@ -49,6 +49,19 @@ test('a host at risk and what was found out are told before the cards', () => {
   ]);
 });
 
+test('the boot after a reboot for a driver install says so', () => {
+  const [at = ''] = Object.keys(tree).filter((path) => path.includes('/domains/'));
+  const Domain = { Uuid: 'u', Name: 'win10', State: 'running', Cards: [], RebootState: 'resumed' };
+  const after = {
+    '/org/revived': { 'org.revived1.Manager': { ...manager, RebootState: 'resumed' } },
+    [at]: { 'org.revived1.Domain': Domain },
+  };
+  assert.equal(
+    lines(after).at(-1),
+    'resumed: the host has rebooted after a driver install, and what was stopped for it goes on: win10',
+  );
+});
+
 test('--json has everything, text as it is', async () => {
   const { out, stdout } = hear({ json: true });
   const client = clientOf({ getManagedObjects: async () => tree });
