@@ -16,18 +16,23 @@ export interface HostNeeds {
   readonly disks: ReadonlySet<FunctionAddress>;
   /** Functions above block devices that hold something else that is mounted, or swap. */
   readonly mounted: ReadonlySet<FunctionAddress>;
-  /** One for each keyboard: the function above it; null for one that hangs on none (PS/2, Bluetooth). */
-  readonly keyboards: readonly (FunctionAddress | null)[];
+  readonly keyboards: readonly Keyboard[];
 }
+
+/** The functions that it hangs on, each; null for what hangs on none (PS/2). Several where it may be any of them. */
+type Keyboard = readonly (FunctionAddress | null)[];
 
 /** Most input devices that are looked at. */
 const maxInputs = 1024;
+/** BUS_BLUETOOTH of include/uapi/linux/input.h. */
+const busBluetooth = '0005';
 
 /** Reads the live host. Nothing of it blocks; what cannot be read counts as not there. */
 export function readHostNeeds(paths: Pick<Paths, 'sys' | 'proc' | 'dev'>): HostNeeds {
   const { sys } = paths;
   const files = createHostFiles('/', { paths, kernelLog: () => undefined });
   const inputs = (readNames(`${sys}/class/input`) ?? []).filter((name) => /^input\d+$/.test(name));
+  const adapters = readAdapters(sys);
   const { system, mounted } = readDisksInUse(files);
   return {
     disks: new Set(system),
@@ -36,7 +41,9 @@ export function readHostNeeds(paths: Pick<Paths, 'sys' | 'proc' | 'dev'>): HostN
       .slice(0, maxInputs)
       .map((name) => `${sys}/class/input/${name}`)
       .filter((path) => isKeyboard(readAttribute(`${path}/capabilities/key`)))
-      .map((path) => functionIn(realPath(path) ?? '')),
+      .map((path) => keyboardAt(path, adapters))
+      // One that no hardware is known for helps nobody at the machine.
+      .filter((keyboard) => keyboard.length > 0),
   };
 }
 
@@ -50,8 +57,9 @@ export function refuseNeeded(
   const moving = new Map(
     cards.flatMap((card) => card.functions.map((fn) => [fn.address, card] as const)),
   );
-  const last = needs.keyboards.findLast((fn) => fn !== null && moving.has(fn));
-  const stays = needs.keyboards.some((fn) => fn === null || !moving.has(fn));
+  const isMoving = (fn: FunctionAddress | null) => fn !== null && moving.has(fn);
+  const last = needs.keyboards.flat().findLast(isMoving);
+  const stays = needs.keyboards.some((keyboard) => !keyboard.some(isMoving));
   const card = last === undefined || last === null ? undefined : moving.get(last);
   if (stays || card === undefined || config.cards.get(card.address)?.lendKeyboard === true) return;
   throw new RevivedError(
@@ -109,6 +117,24 @@ function isKeyboard(keys: string | undefined): boolean {
   const low = keys?.split(' ').at(-1) ?? '';
   if (!/^[0-9a-f]{1,16}$/.test(low)) return false;
   return (BigInt(`0x${low}`) & 0xfffffffen) === 0xfffffffen;
+}
+
+// A program can make a keyboard of its own (uinput: keyd, Steam, Sunshine), which nobody can type on. BlueZ makes one with
+// uhid for each of Bluetooth, and sysfs does not tell of which adapter: it is there while all of them are.
+function keyboardAt(input: string, adapters: Keyboard): Keyboard {
+  const path = realPath(input) ?? '';
+  if (!path.includes('/devices/virtual/')) return [functionIn(path)];
+  const isBluetooth =
+    path.includes('/devices/virtual/misc/uhid/') &&
+    readAttribute(`${input}/id/bustype`) === busBluetooth;
+  return isBluetooth ? adapters : [];
+}
+
+function readAdapters(sys: string): Keyboard {
+  return (readNames(`${sys}/class/bluetooth`) ?? [])
+    .filter((name) => /^hci\d+$/.test(name))
+    .slice(0, maxInputs)
+    .map((name) => functionIn(realPath(`${sys}/class/bluetooth/${name}`) ?? ''));
 }
 
 // The last one on the way: /sys/devices/pci0000:00/0000:00:08.1/0000:0c:00.3/usb3/3-1/...

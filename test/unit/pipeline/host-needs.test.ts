@@ -41,7 +41,25 @@ test('keyboards are told by their keys, and found below their controllers or bes
   input(6, 'sys/devices/LNXSYSTM:00/LNXPWRBN:00', '10000000000000 0');
   input(7, `${usb}/3-1:1.2`, '4 0 0 7fe'); // the digits of a remote control
   const { keyboards, disks } = readHostNeeds(paths);
-  assert.deepEqual([keyboards, [...disks]], [[controller, null], []]);
+  assert.deepEqual([keyboards, [...disks]], [[[controller], [null]], []]);
+});
+
+test('a keyboard of a program is none, one of Bluetooth is there with its adapters', () => {
+  input(3, `${usb}/3-1:1.0`, allKeys);
+  input(4, 'sys/devices/virtual', allKeys);
+  const uhid = 'sys/devices/virtual/misc/uhid';
+  input(5, `${uhid}/0005:046D:B35B.0004`, allKeys);
+  put(`${uhid}/0005:046D:B35B.0004/input/input5/id/bustype`, '0005\n');
+  input(6, `${uhid}/0003:046D:C31C.0005`, allKeys);
+  put(`${uhid}/0003:046D:C31C.0005/input/input6/id/bustype`, '0003\n');
+  assert.deepEqual(readHostNeeds(paths).keyboards, [[controller]], 'there is no adapter');
+  link('sys/class/bluetooth/hci0', 'sys/devices/pci0000:00/0000:02:00.0/usb1/1-4/bluetooth/hci0');
+  link('sys/class/bluetooth/hci1', 'sys/devices/platform/serial8250/bluetooth/hci1');
+  for (const path of ['pci0000:00/0000:02:00.0/usb1/1-4', 'platform/serial8250']) {
+    put(`sys/devices/${path}/bluetooth/hci${path.startsWith('pci') ? 0 : 1}/uevent`, '');
+  }
+  const { keyboards } = readHostNeeds(paths);
+  assert.deepEqual(keyboards, [[controller], ['0000:02:00.0', null]]);
 });
 
 test('the root file system on a USB disk is on its controller', () => {

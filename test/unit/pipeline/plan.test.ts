@@ -18,7 +18,7 @@ function request(change: Partial<PrepareRequest> = {}): PrepareRequest {
     inventory: inventoryOf(desktop),
     leases: [],
     config: defaultConfig,
-    needs: { disks: new Set(), mounted: new Set(), keyboards: [null] },
+    needs: { disks: new Set(), mounted: new Set(), keyboards: [[null]] },
     reviveMs: 1000,
     ...change,
   };
@@ -160,7 +160,7 @@ const refusals: readonly (readonly [string, Partial<PrepareRequest>, string, Reg
   ],
   [
     'the only keyboard of the host',
-    { needs: { disks: new Set(), mounted: new Set(), keyboards: [fn('0000:0b:00.0')] } },
+    { needs: { disks: new Set(), mounted: new Set(), keyboards: [[fn('0000:0b:00.0')]] } },
     'refused',
     /only keyboard of this host hangs on 0000:0b:00\.0/,
   ],
@@ -175,15 +175,17 @@ for (const [name, change, code, message] of refusals) {
 
 test('a keyboard among others may go, and the only one where the owner says so', () => {
   const gpu = fn('0000:0b:00.0');
-  const plan = (keyboards: readonly (typeof gpu | null)[], lendKeyboard: boolean) => {
+  const plan = (keyboards: readonly (readonly (typeof gpu | null)[])[], lendKeyboard: boolean) => {
     const cards = new Map([[card('0000:0b:00'), { lendKeyboard }]]);
     const needs = { disks: new Set<typeof gpu>(), mounted: new Set<typeof gpu>(), keyboards };
     return planPrepare(request({ needs, config: { ...defaultConfig, cards } })).cards.length;
   };
-  assert.equal(plan([gpu, null], false), 1);
-  assert.equal(plan([fn('0000:05:00.0'), gpu], false), 1);
+  assert.equal(plan([[gpu], [null]], false), 1);
+  assert.equal(plan([[fn('0000:05:00.0')], [gpu]], false), 1);
   assert.equal(plan([], false), 1);
-  assert.equal(plan([gpu, gpu], true), 1);
+  assert.equal(plan([[gpu], [gpu]], true), 1);
+  const eitherWay = [[gpu, fn('0000:05:00.0')]];
+  assert.throws(() => plan(eitherWay, false), { code: 'refused' });
 });
 
 test('a card that is just coming home, or stranded, may be asked for', () => {
