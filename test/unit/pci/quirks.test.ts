@@ -172,6 +172,10 @@ describe('the quirk of a card', () => {
     );
   });
 
+  test('Comet Lake-U sits on no chipset of the 500 series: its FLR stays', () => {
+    assert.ok(quirkOf(cardOf('8086:9b41 030000')).ladder.includes('flr'));
+  });
+
   test('has the module of its own id, not of the family', () => {
     const of = (id: string) => quirkOf(cardOf(`${id} 030000`)).deviceSpecific;
     assert.equal(of('1002:67df')?.by, 'vendor-reset');
@@ -192,6 +196,8 @@ describe('the quirk of a card', () => {
     ['1002:74a1 120000', ['flr', 'bus', 'subordinate']],
     ['1002:731f 030000', ['bus', 'subordinate', 'pm']],
     ['8086:4c8a 030000', ['flr']],
+    ['8086:9bc5 030000', ['flr']],
+    ['8086:9a49 030000', ['flr']],
   ];
   for (const [fn, rungs] of deadly) {
     test(`${fn}: never ${rungs.join(', ')}`, () => {
