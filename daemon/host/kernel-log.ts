@@ -3,12 +3,15 @@
  * once, non-blocking; each read(2) gives one record `prio,seq,usec,flags;text` (Documentation/ABI/testing/dev-kmsg).
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
+import { asRevivedError } from '../errors.ts';
 
 export interface KernelLog {
   /** A point in the log: now. */
   cursor(): number;
   /** Lines since a cursor that contain one of `needles`; at most `limit`, the last ones. */
   since(cursor: number, needles: readonly string[], limit: number): readonly string[];
+  /** Why nothing can be read, as the system says it; undefined where it can. */
+  unreadable(): string | undefined;
   close(): void;
 }
 
@@ -16,13 +19,14 @@ export interface KernelLog {
 const maxLines = 2000;
 const maxRecord = 8192;
 
-/** Opens the log of this host. Where it may not be read, there is no evidence, and no error. */
+/** Opens the log of this host. Where it may not be read, there is no evidence, and no error: `unreadable` says why. */
 export function openKernelLog(dev: string): KernelLog {
   let fd: number | undefined;
+  let refusal: string | undefined;
   try {
     fd = openSync(`${dev}/kmsg`, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch {
-    fd = undefined;
+  } catch (error) {
+    refusal = asRevivedError(error).message;
   }
   const record = Buffer.alloc(maxRecord);
   let lines: { readonly at: number; readonly text: string }[] = [];
@@ -33,10 +37,14 @@ export function openKernelLog(dev: string): KernelLog {
     for (;;) {
       try {
         const length = readSync(fd, record, 0, maxRecord, null);
+        refusal = undefined;
         if (length === 0) break;
         lines.push({ at: count++, text: textOf(record.toString('latin1', 0, length)) });
       } catch (error) {
-        if (!isOverwritten(error)) break;
+        // EPIPE: records were overwritten before we read them; the next read goes on with the oldest one left.
+        if (hasCode(error, 'EPIPE')) continue;
+        if (!hasCode(error, 'EAGAIN')) refusal = asRevivedError(error).message;
+        break;
       }
     }
     if (lines.length > maxLines) lines = lines.slice(-maxLines);
@@ -53,6 +61,10 @@ export function openKernelLog(dev: string): KernelLog {
         .map(({ text }) => text)
         .slice(-limit);
     },
+    unreadable() {
+      drain();
+      return refusal;
+    },
     close() {
       if (fd !== undefined) closeSync(fd);
       fd = undefined;
@@ -60,9 +72,8 @@ export function openKernelLog(dev: string): KernelLog {
   };
 }
 
-// EPIPE: records were overwritten before we read them; the next read goes on with the oldest one left.
-function isOverwritten(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EPIPE';
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 function textOf(record: string): string {

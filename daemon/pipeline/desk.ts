@@ -27,7 +27,7 @@ import type { Stamp } from './journal-entry.ts';
 import { cardFromHome, type Lease, type LeaseBook } from './lease.ts';
 import { planPrepare } from './plan.ts';
 import { recoverPast } from './recover.ts';
-import { kernelFindings, quarantineFindings } from './recovery.ts';
+import { kernelFindings, logFindings, quarantineFindings } from './recovery.ts';
 import type { Change, Finding, Pipeline, PipelineManager, RungView } from './service.ts';
 import { type CardSources, cardView, planReturnView, resetLadder, startView } from './views.ts';
 
@@ -215,6 +215,7 @@ export function createDesk(parts: DeskParts): Desk {
       runningJobs: jobs.running().length,
       hostAtRisk: host.risk.reason(),
       findings: [
+        ...logFindings(host.kernelLog.unreadable()),
         ...kernelFindings(host.ledger.kernels(), host.kernel),
         ...quarantineFindings(host.ledger.quarantine(), host.kernel),
         ...(parts.guestFindings?.() ?? []),

@@ -169,3 +169,20 @@ export function quarantineFindings(
       message: `The host went down during ${kind} "${name}" of card ${card} on this kernel (${kernel}). It is not done again here. When you know better: revivectl quarantine clear ${card}`,
     }));
 }
+
+/** What the daemon cannot know without the kernel log: finding `kernel-log-unreadable`. `why`: KernelLog's word. */
+export function logFindings(why: string | undefined): readonly Finding[] {
+  if (why === undefined) return [];
+  return [
+    {
+      rule: 'kernel-log-unreadable',
+      severity: 'warning',
+      subject: 'host',
+      message: [
+        `revived cannot read the kernel log (${why}).`,
+        'A reset that only the kernel calls failed then looks like a good one, and that the host is at risk is not noticed: health rests on config space alone.',
+        'Let the service read /dev/kmsg (DeviceAllow=/dev/kmsg r and CAP_SYSLOG in its unit; a container may keep it away), then: systemctl restart revived',
+      ].join(' '),
+    },
+  ];
+}

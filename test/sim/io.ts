@@ -73,6 +73,7 @@ export function simKernelLog(kernel: SimKernel): KernelLog {
         .slice(cursor)
         .filter((line) => needles.some((needle) => line.includes(needle)))
         .slice(-limit),
+    unreadable: () => undefined,
     close: () => {},
   };
 }

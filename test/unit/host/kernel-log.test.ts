@@ -1,7 +1,7 @@
 /** The log reader over a file that gives one record per read, as /dev/kmsg does; each is padded to the reader's buffer. */
 
 import assert from 'node:assert/strict';
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { type KernelLog, openKernelLog } from '../../../daemon/host/kernel-log.ts';
@@ -69,8 +69,14 @@ test('a bounded number of records is kept, the newest ones', () => {
   assert.equal(kept.at(-1), `${gpu}: 2099`);
 });
 
-test('where the log may not be read there is no evidence, and no error', () => {
+test('where the log may not be read there is no evidence, no error, and the reason', () => {
+  assert.equal(log.unreadable(), undefined);
   const none = openKernelLog(join(dev, 'nowhere'));
+  assert.match(none.unreadable() ?? '', /^ENOENT/);
+  mkdirSync(join(dev, 'folder/kmsg'), { recursive: true });
+  const opened = openKernelLog(join(dev, 'folder'));
+  assert.match(opened.unreadable() ?? '', /^EISDIR/, 'it opens, and gives nothing');
+  opened.close();
   assert.deepEqual(none.since(none.cursor(), [gpu], 10), []);
   none.close();
   log.close();

@@ -179,6 +179,14 @@ describe('recover', () => {
     assert.equal(said('The last kernel on which it went well is 6.11'), 1);
   });
 
+  test('that the kernel log cannot be read is said', async () => {
+    const desk = await start();
+    const told = () => desk.manager().findings.map(({ rule, message }) => `${rule}: ${message}`);
+    assert.deepEqual(told(), []);
+    Object.assign(sim.host.kernelLog, { unreadable: () => 'EPERM: operation not permitted, read' });
+    assert.match(told().join(), /^kernel-log-unreadable: .*\(EPERM: .* systemctl restart revived$/);
+  });
+
   test('what the ledger could not keep is judged again, also after a shutdown in order', async () => {
     await wrote(before, lent(), begin(7), rung(bochs, 'subordinate'));
     mkdirSync(`${sim.host.paths.ledger}.new`);
