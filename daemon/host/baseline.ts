@@ -4,13 +4,15 @@
  * the ledger; it ends with the boot, which resets every card.
  */
 import type { CardAddress } from '../pci/address.ts';
-import type { AerCounts } from '../pci/aer.ts';
+import { type AerCounts, carriedOver } from '../pci/aer.ts';
 import type { CardKey, Ledger } from './ledger.ts';
 
 export interface Baseline {
-  /** Undefined for a card that was never seen well. */
+  /** Undefined for a card that was never seen well, and never reset. */
   of(card: CardAddress): AerCounts | undefined;
   set(card: CardAddress, counts: AerCounts): void;
+  /** Counters may have been found anew between these two readings, which resets no card: what had risen before counts on. */
+  carry(card: CardAddress, before: AerCounts, after: AerCounts): void;
   /** Takes the numbers of the BARs that the kernel has placed, and gives those that it ever had: `0000:01:00.0 1234:1111`. */
   bars(fn: string, placed: readonly number[]): readonly number[];
   /** What the kernel log said of the last reset of the card, which its answers do not refute; undefined when nothing. */
@@ -30,6 +32,10 @@ export function createBaseline(ledger: Ledger, boot: string): Baseline {
     of: (card) => known.get(card),
     set(card, counts) {
       known.set(card, counts);
+    },
+    carry(card, before, after) {
+      const counts = known.get(card);
+      if (counts !== undefined) known.set(card, carriedOver(counts, before, after));
     },
     bars(fn, placed) {
       const all = Array.from(new Set([...(seen.get(fn) ?? []), ...placed])).sort();

@@ -67,8 +67,7 @@ export function aerRises(
       const names: string[] = [];
       for (const [key, now] of after) {
         if (!key.startsWith(prefix)) continue;
-        const then = before.get(key) ?? 0;
-        const rise = now < then ? now : now - then;
+        const rise = riseOf(before.get(key) ?? 0, now);
         if (rise === 0) continue;
         const name = key.slice(prefix.length);
         if (name === told) all = rise;
@@ -83,6 +82,23 @@ export function aerRises(
       return [{ address, severity, what }];
     }),
   );
+}
+
+/**
+ * The baseline as the counters have it that were found anew between two readings, as after a rescan, and count from 0: what had
+ * risen before stays risen. Such counts are below 0.
+ */
+export function carriedOver(baseline: AerCounts, before: AerCounts, after: AerCounts): AerCounts {
+  const carried = new Map(baseline);
+  for (const [key, then] of before) {
+    const isAnew = (after.get(key) ?? 0) < then;
+    if (isAnew) carried.set(key, 0 - riseOf(baseline.get(key) ?? 0, then));
+  }
+  return carried;
+}
+
+function riseOf(then: number, now: number): number {
+  return now < then ? now : now - then;
 }
 
 /** One line for people: `0000:00:04.0: fatal PCIe errors (AER): 1 (SDES)`. */

@@ -228,7 +228,9 @@ async function tryRung(
   const now = readAerCounts(host.paths.sys, path);
   // Only a reset that the kernel did speaks against what is known already: one that it refused, and a rescan, are none.
   const isReset = answer.state === 'done' && name !== 'remove-rescan';
-  const since = answer.state === 'error' ? undefined : rungs[name].breaksLink ? now : counts;
+  const since = isReset ? (rungs[name].breaksLink ? now : counts) : undefined;
+  if (since === undefined) host.baseline.carry(card.address, counts, now);
+  else host.baseline.set(card.address, since);
   const found =
     answer.state === 'stuck'
       ? stuckHealth(card, answer.said)

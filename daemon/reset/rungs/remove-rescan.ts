@@ -15,7 +15,7 @@ export const removeRescan: Rung = {
   expectedMs: 1500,
   worstMs: 100000,
   reach: 'machine',
-  breaksLink: true,
+  breaksLink: false,
   busWide: true,
   afterGuest: false,
   assess(facts) {

@@ -129,6 +129,38 @@ describe('evidence', () => {
       assert.equal((await check(flr)).state, 'suspect');
     });
 
+    for (const where of ['port', 'function'] as const) {
+      test(`at the ${where} outlives a rescan, which resets nothing, until a rung does`, async () => {
+        sim.dispose();
+        const functions = [{ model: 'e1000e' }] as const;
+        const ports = [{ functions }];
+        sim = await simHost({ machine: machine({ rootDevices: [], drivers: [], ports }) });
+        const at = (where === 'port' ? card(bochs).ports[0] : undefined) ?? `${bochs}.0`;
+        await check(bochs);
+        sim.kernel.reportError(at, 'fatal');
+        const order = ['remove-rescan', 'pm'] as const;
+        // A function that was removed is found with counters at 0, its port is not.
+        const { rungs, details } = await climb(bochs, { order: ['remove-rescan'] });
+        assert.deepEqual(rungs, ['remove-rescan not-healed']);
+        assert.match(details[0] ?? '', new RegExp(`suspect: .*${at}: fatal PCIe errors`));
+        assert.equal((await check(bochs)).state, 'suspect', 'and at the next check');
+        assert.deepEqual((await climb(bochs, { order })).rungs, [
+          'remove-rescan not-healed',
+          'pm healed',
+        ]);
+        assert.equal((await check(bochs)).state, 'healthy');
+      });
+    }
+
+    test('is forgiven by the reset, and not held against the rescan that mends what it left', async () => {
+      await check(bochs);
+      sim.kernel.reportError(port, 'fatal');
+      sim.kernel.die(bochs, { healsBy: ['subordinate'] });
+      const { rungs, after } = await climb(bochs);
+      assert.deepEqual(rungs, ['subordinate not-healed', 'remove-rescan healed']);
+      assert.equal(after.state, 'healthy');
+    });
+
     test('during a rung that leaves the link alone speaks against it', async () => {
       sim.watch.atWrite = (path) => {
         if (!path.endsWith('02:00.0/reset')) return;
