@@ -1,7 +1,8 @@
 /**
  * The kernel's `device_specific` method: a quirk of the kernel, or a module that hooks pci_dev_specific_reset (vendor-reset:
  * BACO or mode 1 of the whole card). Since 5.15 the module is asked only where the method has been chosen after it was
- * loaded, and it answers 0 whatever came of it (facts/kernel.md 0.8, 4): its lines in the kernel log are the answer.
+ * loaded, and it answers 0 whatever came of it (facts/kernel.md 0.8, 4): what it says of a failure in the kernel log, and the card
+ * itself, are the answer.
  */
 
 import { classify } from '../../doctor/explain.ts';
@@ -72,11 +73,13 @@ function moduleSays({ module }: ResetFacts): readonly string[] {
   return module === undefined || module.loaded ? [] : [`${module.name} is not loaded any more`];
 }
 
+// Not its status line ("SMU response reg: ffffffff, sol reg: ffffffff"): that is what it found, written before it resets anything
+// (amd_navi10_reset, amd_vega10_reset). Whether the card was lost in the reset, and is back, the next check sees.
 function failureIn(facts: ResetFacts, host: Host, cursor: number): string | undefined {
   const own = facts.card.functions.map((fn) => fn.address);
   const line = host.kernelLog.since(cursor, own, maxLines).find((text) => {
     const found = classify(text);
-    return found?.certain === true && /^(reset-failed|device-lost|iommu-stuck)$/.test(found.class);
+    return found?.certain === true && found.class === 'reset-failed';
   });
   return line === undefined ? undefined : printable(line);
 }

@@ -68,6 +68,19 @@ describe('a module that resets the card', () => {
     assert.deepEqual([control, d3coldAllowed], ['on', true], 'as it was at home');
   });
 
+  test('heals a dead card: what it found, and what the card reported as it died, is the past', async () => {
+    install();
+    await take();
+    sim.kernel.reportError(sim.card(card).ports[0] ?? '', 'fatal');
+    sim.kernel.die(card, { healsBy: ['device_specific'], clean: true });
+    await giveBack();
+    assert.deepEqual(rungsOf(last()), [['device_specific', 'done']]);
+    const detail = said('rung device_specific');
+    assert.match(detail, /returned 0 .*kernel: .*SMU response reg: ffffffff/);
+    assert.doesNotMatch(detail, /its own log says/);
+    assert.equal((await checkCard(sim.host, sim.card(card))).state, 'healthy');
+  });
+
   const missing: readonly (readonly [string, Partial<ModuleOptions> | undefined])[] = [
     ['that is not installed', undefined],
     ['that the kernel refuses', { loads: false }],
