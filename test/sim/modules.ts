@@ -74,9 +74,12 @@ export function resetByModule(
   const before = answers(core.state, device) ? '0, sol reg: 1' : 'ffffffff, sol reg: ffffffff';
   tell(`SMU response reg: ${before}, mp1 intr enabled? no, bl ready? yes`);
   if (module.outcome === 'done') heal();
-  if (module.outcome === 'smu-error') tell('SMU error 0xff');
   const alive = answers(core.state, device);
-  if (module.outcome !== 'done' || !alive) tell('failed to reset device');
+  if (module.outcome === 'smu-error') {
+    // smum_send_msg_to_smc says it without the family, and the reset goes on to call itself done (facts/kernel.md 3.3, 38).
+    say(core, device, 'SMU error 0xff');
+    tell('BACO reset successful');
+  } else if (module.outcome === 'fails' || !alive) tell('failed to reset device');
   tell('performing post-reset');
   tell('reset result = 0');
   for (const one of functionsOf(core.state, cardAddressOf(device.address))) {

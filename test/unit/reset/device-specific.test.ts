@@ -141,14 +141,22 @@ describe('a module that resets the card', () => {
     );
   });
 
-  for (const outcome of ['fails', 'smu-error'] as const) {
+  const failures = [
+    ['fails', 'failed to reset device'],
+    ['smu-error', 'SMU error 0xff'],
+  ] as const;
+  for (const [outcome, line] of failures) {
     test(`whose reset ${outcome} answers 0 and is not believed`, async () => {
       install({ outcome });
       await take();
       sim.kernel.die(card, { healsBy: ['device_specific', 'remove-rescan'] });
       await giveBack();
       assert.deepEqual(rungsOf(last()).at(0), ['device_specific', 'failed']);
-      assert.match(said('rung device_specific'), /returned 0 .* its own log says that it failed: /);
+      const detail = said('rung device_specific').replace(/ \| wedged: .*/, '');
+      assert.match(
+        detail,
+        new RegExp(`returned 0 .* its own log says that it failed: .*: ${line}$`),
+      );
       assert.deepEqual(rungsOf(last()).at(-1), ['remove-rescan', 'done']);
     });
   }
