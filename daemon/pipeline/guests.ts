@@ -12,7 +12,7 @@ import type { DomainBook, DomainNews, KnownDomain } from './domains.ts';
 import type { Handover } from './handover.ts';
 import type { Homecoming } from './homecoming.ts';
 import { readHostNeeds } from './host-needs.ts';
-import { anyDriver, type Lease, type LeaseBook, readHome } from './lease.ts';
+import { adoptedHome, type Lease, type LeaseBook, readHome } from './lease.ts';
 import { noteOf, planStart, type StartPlan } from './preflight.ts';
 import type { HookCall } from './service.ts';
 
@@ -206,8 +206,6 @@ export function createGuests(parts: GuestParts): Guests {
       if (card === undefined) continue;
       const wanted = new Set(domain.functions.filter((fn) => cardOf(fn) === address));
       const moving = { ...card, functions: companions(card, wanted) };
-      // libvirt gives back what it took. Not always: it trusts an old entry of its list of devices rather than the driver
-      // link (facts/libvirt.md 1.3), and then leaves a managed device on vfio-pci. Any host driver is home for those.
       const found = await readHome(host, moving).catch((error: unknown) => {
         // Its reset hangs. The next news of the domain or list of domains asks again.
         host.log.warn({ card: address }, sentence(asRevivedError(error)));
@@ -215,11 +213,6 @@ export function createGuests(parts: GuestParts): Guests {
       // Both may have changed while the kernel was asked.
       if (found === undefined || leases.get(address) !== undefined || handover.busy(address))
         continue;
-      const functions = found.functions.map((fn) =>
-        domain.managed === true && fn.driver === 'vfio-pci' && fn.override === 'vfio-pci'
-          ? { ...fn, driver: anyDriver, override: '' }
-          : fn,
-      );
       await leases.set({
         card: address,
         domain: domain.name,
@@ -227,7 +220,7 @@ export function createGuests(parts: GuestParts): Guests {
         since: Date.now() * 1000,
         state: 'lent',
         boundBy: 'libvirt',
-        home: { ...found, functions, power: [] },
+        home: adoptedHome(found, domain.managed === true, leases.all()),
         reason: '',
       });
       host.log.info(

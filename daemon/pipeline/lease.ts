@@ -133,6 +133,24 @@ export function beforeLeases(home: Home, leases: readonly Lease[]): Home {
   return { ...home, power: home.power.map((one) => before(one) ?? one) };
 }
 
+/**
+ * The home of a card that libvirt bound, as it was found with its guest. libvirt gives back what it took (`managed`), but not always:
+ * it trusts an old entry of its list of devices rather than the driver link (facts/libvirt.md 1.3), and then leaves a managed device
+ * on vfio-pci. Any host driver is home for those. Of their power/control nothing is kept: vfio-pci and the next driver set it.
+ */
+export function adoptedHome(found: Home, managed: boolean, leases: readonly Lease[]): Home {
+  const isMoving = ({ driver, override }: HomeFunction): boolean =>
+    managed && driver === 'vfio-pci' && override === 'vfio-pci';
+  const moving = new Set(found.functions.filter(isMoving).map((fn) => fn.address));
+  const functions = found.functions.map((fn) =>
+    moving.has(fn.address) ? { ...fn, driver: anyDriver, override: '' } : fn,
+  );
+  const power = beforeLeases(found, leases).power.filter(
+    ({ device, attribute }) => attribute !== 'power/control' || !moving.has(device),
+  );
+  return { ...found, functions, power };
+}
+
 /** The lease without the power of ports that another one of `leases` still needs awake. */
 export function withoutShared(lease: Lease, leases: readonly Lease[]): Lease {
   const others = leases.filter((other) => other.card !== lease.card);

@@ -31,9 +31,11 @@ export async function mend(steps: readonly Step[], options: RunOptions): Promise
  * Steps for power that is not as the lease's state has it; none on a card where it is. Reads what never blocks.
  *
  * While it is away from home its power is pinned (invariant 7); d3cold lets it sleep. A card whose power is off reads as dead, and
- * no other rung reaches it. What was found at home is in the lease, and put back in the end; of one that libvirt bound nothing is.
+ * no other rung reaches it. What was found at home is in the lease, and put back in the end. One that libvirt bound was never
+ * pinned for its guest, and may have its host driver again.
  */
-export function powerMendSteps({ card, home }: Lease, sys: string): readonly Step[] {
+export function powerMendSteps({ card, boundBy, home }: Lease, sys: string): readonly Step[] {
+  if (boundBy === 'libvirt') return [];
   const devices = [...new Set(home.power.map((setting) => setting.device))];
   const isPinned = devices.every((device) =>
     awakeSettings.every(([name, value]) => {

@@ -256,6 +256,7 @@ describe('guests', () => {
 
   describe('a card that libvirt bound while we were away', () => {
     const other = guest('other', 'd', `${flr}.0`);
+    const unmanaged = { ...other, xml: other.xml.replaceAll("managed='yes'", '') };
     const changes = () =>
       sim.kernel.writes.filter(({ path }) => /bind|override|probe|power/.test(path));
     beforeEach(() => {
@@ -265,7 +266,6 @@ describe('guests', () => {
 
     for (const operation of ['started', 'reconnect']) {
       test(`is adopted at ${operation}, revived in stopped, and its drivers are libvirt's business`, async () => {
-        const unmanaged = { ...other, xml: other.xml.replaceAll("managed='yes'", '') };
         await hook(unmanaged, operation);
         const lease = leasesOnDisk(sim.host.paths.leases)[0];
         assert.deepEqual([lease?.boundBy, lease?.state], ['libvirt', 'lent']);
@@ -289,14 +289,37 @@ describe('guests', () => {
       assert.equal(treeOf(sim.kernel.sys)[key], before[key]);
     });
 
+    const givenBack = () => {
+      sim.kernel.write(sim.at(`${flr}.0`, 'driver_override'), '\n');
+      sim.kernel.write(sim.at(`${flr}.0`, 'driver/unbind'), `${flr}.0`);
+      sim.kernel.write(sim.bus('drivers_probe'), `${flr}.0`);
+    };
+
+    for (const managed of [true, false]) {
+      test(`${managed ? 'is managed, and' : 'stays on vfio-pci, and'} has its power back after a rung that pins it`, async () => {
+        const [one, port] = [managed ? other : unmanaged, '0000:00:07.0'];
+        sim.kernel.write(sim.at(port, 'power/control'), 'auto');
+        const found = treeOf(sim.kernel.sys);
+        sim.kernel.installModule('my_reset', { ids: ['1af4:1050'] });
+        sim.kernel.loadModule('my_reset');
+        sim.config = { ...defaultConfig, cards: new Map([[flr, { resetModule: 'my_reset' }]]) };
+        await hook(one, 'started');
+        sim.kernel.die(flr, { healsBy: ['device_specific'], clean: true });
+        await hook(one, 'stopped');
+        assert.deepEqual(rungsOf(sim.jobs.all().at(-1)), [['device_specific', 'done']]);
+        assert.equal(sim.kernel.device(port).control, 'on');
+        if (managed) givenBack();
+        await hook(one, 'release');
+        await until(() => sim.leases.all().length === 0);
+        const home = managed ? { ...before, [`${port} power/control`]: 'auto' } : found;
+        assert.deepEqual(treeOf(sim.kernel.sys), home);
+      });
+    }
+
     for (const libvirt of ['gives it back', 'forgets it'] as const) {
       test(`is managed, and libvirt ${libvirt}: it has its host driver`, async () => {
         await hook(other, 'started');
-        if (libvirt === 'gives it back') {
-          sim.kernel.write(sim.at(`${flr}.0`, 'driver_override'), '\n');
-          sim.kernel.write(sim.at(`${flr}.0`, 'driver/unbind'), `${flr}.0`);
-          sim.kernel.write(sim.bus('drivers_probe'), `${flr}.0`);
-        }
+        if (libvirt === 'gives it back') givenBack();
         const { length } = changes();
         await hook(other, 'release');
         await until(() => sim.leases.all().length === 0);
