@@ -1,7 +1,7 @@
 /**
  * What is remembered over reboots (/var/lib/revived/ledger.json): what was being done to a card when the host went down, on
- * which kernels the host ended badly or well while a card was lent, what came of each rung, which resets are in doubt, what the
- * card's links can do, and which display drivers guests have. Read with suspicion; without a disk it is kept in memory and that
+ * which kernels the host ended badly or well while a card was lent, what came of each rung, which resets are in doubt, what
+ * cards were like when they were well, what their links can do, and which display drivers guests have. Read with suspicion; without a disk it is kept in memory and that
  * is said.
  */
 import { rename } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { isRecord } from '../record.ts';
 import { readOwn, writeWhole } from './atomic-file.ts';
 import { type CardLinks, isCardLinks, withLinks } from './best-link.ts';
 import { createDisk } from './disk.ts';
+import { isKnownCard, type KnownCard, withKnown } from './known-card.ts';
 import {
   isOutcome,
   type Outcome,
@@ -91,6 +92,10 @@ export interface Ledger {
   doubts(): readonly Doubt[];
   /** Replaces the doubt about that card; undefined: there is none any more. Those of other boots go with it. */
   setDoubt(key: CardKey, boot: string, line: string | undefined): Promise<void>;
+  /** What cards were like in this boot, or an earlier one. */
+  known(): readonly KnownCard[];
+  /** Notes what is new; writes nothing where nothing is. What is of other boots goes. */
+  noteKnown(seen: KnownCard): Promise<void>;
   drivers(): readonly DriverSeen[];
   /** Replaces what was seen of that domain and card. */
   setDriver(seen: DriverSeen): Promise<void>;
@@ -116,6 +121,7 @@ interface Contents {
   readonly links: readonly CardLinks[];
   readonly drivers: readonly DriverSeen[];
   readonly doubts: readonly Doubt[];
+  readonly known: readonly KnownCard[];
 }
 
 /** Opens the ledger. What cannot be trusted is put aside and said; never throws. */
@@ -189,6 +195,11 @@ export async function openLedger(path: string, log: Log): Promise<Ledger> {
       const doubts = [...others.filter((one) => one.boot === boot), ...own].slice(-maxDoubts);
       await save({ doubts });
     },
+    known: () => contents.known,
+    async noteKnown(seen) {
+      const known = withKnown(contents.known, seen);
+      if (known !== contents.known) await save({ known });
+    },
     drivers: () => contents.drivers,
     async setDriver(seen) {
       const others = contents.drivers.filter(
@@ -221,6 +232,7 @@ async function read(path: string, log: Log): Promise<Contents> {
     links: [],
     drivers: [],
     doubts: [],
+    known: [],
   };
   try {
     const text = await readOwn(path, maxFileBytes);
@@ -234,6 +246,7 @@ async function read(path: string, log: Log): Promise<Contents> {
     const links = listOf(file['links']);
     const drivers = listOf(file['drivers']);
     const doubts = listOf(file['doubts']);
+    const known = listOf(file['known']);
     const found: Contents = {
       quarantine: quarantine.filter(isQuarantined),
       kernels: kernels.filter(isEnds),
@@ -241,8 +254,9 @@ async function read(path: string, log: Log): Promise<Contents> {
       links: links.filter((one): one is CardLinks => isOfCard(one) && isCardLinks(one)),
       drivers: drivers.filter(isDriverSeen),
       doubts: doubts.filter(isDoubt).slice(-maxDoubts),
+      known: known.filter((one): one is KnownCard => isOfCard(one) && isKnownCard(one)),
     };
-    const all = [quarantine, kernels, outcomes, links, drivers, doubts];
+    const all = [quarantine, kernels, outcomes, links, drivers, doubts, known];
     const lost = all.flat().length - countOf(found);
     if (lost > 0) log.warn({ path, lost }, 'Entries of the ledger are not whole, ignoring them');
     return found;

@@ -229,8 +229,8 @@ async function tryRung(
   // Only a reset that the kernel did speaks against what is known already: one that it refused, and a rescan, are none.
   const isReset = answer.state === 'done' && name !== 'remove-rescan';
   const since = isReset ? (rungs[name].breaksLink ? now : counts) : undefined;
-  if (since === undefined) host.baseline.carry(card.address, counts, now);
-  else host.baseline.set(card.address, since);
+  const key = { card: card.address, id: idOfCard(card) };
+  if (!isReset) await host.baseline.carry(key, counts, now);
   const found =
     answer.state === 'stuck'
       ? stuckHealth(card, answer.said)
@@ -245,7 +245,11 @@ async function tryRung(
   // In one write, and now: a daemon that ends before it leaves the old doubt.
   if (isDoubtful || isReset) {
     const doubt = isDoubtful ? doubtOf(card, log.against) : undefined;
-    await host.baseline.setDoubt({ card: card.address, id: idOfCard(card) }, doubt);
+    await host.baseline.setDoubt(key, doubt);
+  }
+  // Of one that is well the check has noted more.
+  if (since !== undefined && found.state !== 'healthy') {
+    await host.baseline.note(key, { counts: since });
   }
   const when = `during ${name} of card ${card.address}`;
   const risk = watchRisk(host, logJudge, when, climb.firstCursor);

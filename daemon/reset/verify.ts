@@ -1,7 +1,7 @@
 /** The check after each rung and before each hand-over: every function of the card and the ports inside and above it. */
-import type { Baseline } from '../host/baseline.ts';
 import { bestOf } from '../host/best-link.ts';
 import type { Host } from '../host/host.ts';
+import type { PlacedBars } from '../host/known-card.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { type AerCounts, aerRises, readAerCounts } from '../pci/aer.ts';
 import { placedBars } from '../pci/config-space.ts';
@@ -46,24 +46,24 @@ export async function checkCard(
   const signs = await probeCard(sys, host.io, expected, host.deadlines.configRead);
   const path = pathOf(card);
   const counts = readAerCounts(sys, path);
-  const reference = since ?? host.baseline.of(card.address) ?? counts;
+  const key = { card: card.address, id: idOfCard(card) };
+  const reference = since ?? host.baseline.of(key) ?? counts;
   const fatal = aerRises(reference, counts, path).filter(({ severity }) => severity === 'fatal');
   const links = linksOf(signs);
-  const key = { card: card.address, id: idOfCard(card) };
   const notes = links.flatMap(
     (link) => linkNote(link.address, link, bestOf(host.ledger.links(), key, link.address)) ?? [],
   );
-  const lost = signs.flatMap((one) => lostBar(host.baseline, one) ?? []);
+  const bars = signs.flatMap((one) => barsOf(one) ?? []);
+  const lost = bars.flatMap((one) => lostBar(one, host.baseline.bars(key, one)) ?? []);
   const doubt = isReset ? undefined : host.baseline.doubt(key);
   const health = judge(signs, {
     fatal,
     notes,
     lost: [...lost, ...(doubt === undefined ? [] : [doubt])],
   });
-  if (health.state === 'healthy') {
-    host.baseline.set(card.address, counts);
-    await host.ledger.noteLinks({ ...key, links });
-  }
+  const isWell = health.state === 'healthy';
+  await host.baseline.note(key, { bars, ...(isWell ? { counts } : {}) });
+  if (isWell) await host.ledger.noteLinks({ ...key, links });
   return health;
 }
 
@@ -78,16 +78,18 @@ export function idOfCard(card: Card): string {
   return main === undefined ? '' : idOf(main);
 }
 
-/**
- * The kernel forgets a BAR for which a rescan finds no room (reset_resource of drivers/pci/setup-bus.c): in `resource` it is then
- * like one that the function never had.
- */
-function lostBar(baseline: Baseline, { expected, resource }: FunctionSigns): string | undefined {
+function barsOf({ expected, resource }: FunctionSigns): PlacedBars | undefined {
   const { address, kind, vendor, device } = expected;
   if (kind === 'port' || resource === undefined) return undefined;
-  const placed = placedBars(resource);
-  const had = baseline.bars(`${address} ${vendor}:${device}`, placed);
-  const gone = had.find((bar) => !placed.includes(bar));
+  return { address, id: `${vendor}:${device}`, bars: placedBars(resource) };
+}
+
+/**
+ * The kernel forgets a BAR for which a rescan finds no room (reset_resource of drivers/pci/setup-bus.c): in `resource` it is then
+ * like one that the function never had. `had`: those that it was ever seen to have.
+ */
+function lostBar({ address, bars }: PlacedBars, had: readonly number[]): string | undefined {
+  const gone = had.find((bar) => !bars.includes(bar));
   return gone === undefined
     ? undefined
     : `${address}: BAR ${gone} has no address any more: a rescan found no room for it`;

@@ -228,6 +228,37 @@ describe('the ledger', () => {
     assert.equal(createBaseline(ledger, 'c').doubt({ ...gpu, id: '69' }), undefined);
   });
 
+  test('what a card was like is kept for its boot, written only when it is new, and there is an end to it', async () => {
+    const ledger = await open();
+    const address = fn('0000:01:00.0');
+    const bars = (...numbers: readonly number[]) => [{ address, id: '1002:731f', bars: numbers }];
+    await ledger.noteKnown({ ...usb, boot: 'a', fatal: [], bars: [] });
+    await ledger.noteKnown({ ...gpu, boot: 'b', bars: bars(0, 2) });
+    const one = createBaseline(await open(), 'b');
+    assert.equal(one.of(gpu), undefined, 'it was not well yet');
+    const counts = new Map([
+      [`${address} fatal SDES`, 2],
+      [`${address} fatal DLP`, 0],
+      [`${address} correctable RxErr`, 9],
+    ]);
+    const baseline = createBaseline(ledger, 'b');
+    await baseline.note(gpu, { counts, bars: bars(2, 5) });
+    const { ino } = statSync(path);
+    await baseline.note(gpu, { counts, bars: bars(0) });
+    assert.equal(statSync(path).ino, ino, 'not written again');
+    const known = { ...gpu, boot: 'b', fatal: [[`${address} fatal SDES`, 2]], bars: bars(0, 2, 5) };
+    assert.deepEqual((await open()).known(), [known]);
+    assert.equal(createBaseline(ledger, 'c').of(gpu), undefined);
+    const many = Array.from({ length: 200 }, (_, n) => [`${address} fatal ${n}`, 1] as const);
+    await baseline.note(gpu, { counts: new Map(many) });
+    assert.equal(baseline.of(gpu), undefined, 'more than there is room for');
+    const cards = Array.from({ length: 128 }, (_, n) => ({ ...known, id: `${n}` }));
+    write(JSON.stringify({ version: 1, quarantine: [], kernels: [], known: cards }))();
+    const full = await open();
+    await createBaseline(full, 'b').note(usb, { counts });
+    assert.deepEqual([full.known().length, full.known()[0]?.id], [128, '1']);
+  });
+
   const whole = JSON.stringify({ version: 1, quarantine: [quarantined], kernels: [] });
   const spoilt: readonly (readonly [string, (t: TestContext) => void, RegExp])[] = [
     [
@@ -293,12 +324,22 @@ describe('the ledger', () => {
     const outcomes = [{ ...gpu, rung: 'bus' }, 7];
     const links = [{ ...gpu, links: [{ address: '../..', speed: 8, width: 1 }] }, gpu];
     const doubts = [{ ...gpu, boot: 'b', line: 'x'.repeat(513) }];
-    write(JSON.stringify({ version: 1, quarantine, kernels, outcomes, links, doubts }))();
+    const bars = [{ address: '0000:01:00.0', id: '1002:731f', bars: [0] }];
+    const known = [
+      { ...gpu, boot: 'b', bars, fatal: [['0000:00:04.0 fatal SDES', 1]] },
+      { ...gpu, boot: 'b', bars: [{ ...bars[0], bars: [6] }] },
+      { ...gpu, boot: 'b', bars: [{ ...bars[0], address: '../..' }] },
+      { ...gpu, boot: 'b', bars, fatal: [['0000:00:04.0 fatal SDES', 0.5]] },
+      { ...gpu, boot: 'b', bars, fatal: Array.from({ length: 33 }, () => ['x', 1]) },
+      { ...gpu, boot: 7, bars },
+    ];
+    write(JSON.stringify({ version: 1, quarantine, kernels, outcomes, links, doubts, known }))();
     const ledger = await open();
     assert.deepEqual([ledger.quarantine(), ledger.kernels()], [[quarantined], [ends]]);
     assert.deepEqual([ledger.outcomes(), ledger.links()], [[], []]);
     assert.deepEqual(ledger.doubts(), []);
-    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=13/);
+    assert.deepEqual(ledger.known(), known.slice(0, 1));
+    assert.match(logged.join(''), /Entries of the ledger are not whole.*lost=18/);
   });
 
   test('that cannot be written is kept in memory, said once, and written when it can be', async () => {

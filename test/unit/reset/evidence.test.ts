@@ -1,7 +1,8 @@
 /** What speaks about a card beside its answer: error counters, links, the kernel log; and what it decides. */
 import assert from 'node:assert/strict';
-import { appendFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { createBaseline } from '../../../daemon/host/baseline.ts';
 import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
@@ -109,6 +110,35 @@ describe('evidence', () => {
       assert.equal((await check(bochs)).state, 'healthy', 'the other card');
       assert.deepEqual((await climb(flr)).rungs, ['flr healed']);
       assert.equal((await check(flr)).state, 'healthy');
+    });
+
+    test('and BARs that are gone are known to the daemon that is started next, until the host is', async () => {
+      await check(flr);
+      await check(bochs);
+      sim.kernel.reportError(portOfFlr, 'fatal');
+      // reset_resource of drivers/pci/setup-bus.c
+      const resource = sim.at(`${bochs}.0`, 'resource');
+      const [, ...others] = readFileSync(resource, 'latin1').split('\n');
+      writeFileSync(resource, [['0x0', '0x0', '0x0'].join(' '), ...others].join('\n'));
+      const next = await simHost({ kernel: sim.kernel });
+      const states = async () =>
+        Promise.all(
+          [flr, bochs].map(async (one) => {
+            const { state, evidence } = await checkCard(next.host, card(one));
+            return `${state}: ${evidence.join('; ')}`;
+          }),
+        );
+      const known = await states();
+      assert.match(
+        known[0] ?? '',
+        /^suspect: 0000:00:07\.0: fatal PCIe errors \(AER\): 1 \(SDES\)$/,
+      );
+      assert.match(known[1] ?? '', /^suspect: 0000:01:00\.0: BAR 0 has no address any more/);
+      const host = { ...next.host, baseline: createBaseline(next.host.ledger, 'another boot') };
+      for (const one of [flr, bochs]) {
+        assert.equal((await checkCard(host, card(one))).state, 'healthy');
+      }
+      next.host.kernelLog.close();
     });
 
     test('stands where the kernel refused the rung', async () => {
