@@ -193,7 +193,7 @@ async function climbRungs(climb: Climb, names: readonly RungName[]): Promise<str
     records.push(record);
     await options.onRung?.(name, record);
     const result = { wasHealthy, worked: healed, ms, at: Date.now() * 1000 };
-    await host.ledger.addResult(outcomeKey(host, card, quirk, name), result);
+    await host.ledger.addResult(outcomeKey(host, card, quirk, name, options.module), result);
     if (answer.state === 'stuck') return `${name} hangs in the kernel`;
     if (healed) return undefined;
   }

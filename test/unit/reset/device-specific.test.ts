@@ -243,6 +243,10 @@ describe('a module that resets the card', () => {
     await take();
     assert.equal(said(`reset-module ${card}`), 'my_reset was loaded');
     assert.deepEqual(methods(), ['device_specific']);
+    sim.kernel.die(card, { healsBy: ['device_specific'], clean: true });
+    await giveBack();
+    assert.deepEqual(rungsOf(last()), [['device_specific', 'done']]);
+    assert.equal(sim.host.ledger.outcomes().at(-1)?.driver, 'none, my_reset');
   });
 
   test('is loaded for a reset that is asked for', async () => {
