@@ -36,6 +36,8 @@ export interface PowerSetting {
   readonly device: FunctionAddress;
   readonly attribute: 'power/control' | 'd3cold_allowed';
   readonly value: string;
+  /** The driver that it was found under: another one has its own. Left out: it is put back under any. */
+  readonly under?: string;
 }
 
 export interface Home {
@@ -136,18 +138,20 @@ export function beforeLeases(home: Home, leases: readonly Lease[]): Home {
 /**
  * The home of a card that libvirt bound, as it was found with its guest. libvirt gives back what it took (`managed`), but not always:
  * it trusts an old entry of its list of devices rather than the driver link (facts/libvirt.md 1.3), and then leaves a managed device
- * on vfio-pci. Any host driver is home for those. Of their power/control nothing is kept: vfio-pci and the next driver set it.
+ * on vfio-pci. Any host driver is home for those. power/control is what vfio-pci has made of it (vfio_pci_core_register_device,
+ * pm_runtime_allow), and goes with it.
  */
 export function adoptedHome(found: Home, managed: boolean, leases: readonly Lease[]): Home {
-  const isMoving = ({ driver, override }: HomeFunction): boolean =>
-    managed && driver === 'vfio-pci' && override === 'vfio-pci';
-  const moving = new Set(found.functions.filter(isMoving).map((fn) => fn.address));
   const functions = found.functions.map((fn) =>
-    moving.has(fn.address) ? { ...fn, driver: anyDriver, override: '' } : fn,
+    managed && fn.driver === 'vfio-pci' && fn.override === 'vfio-pci'
+      ? { ...fn, driver: anyDriver, override: '' }
+      : fn,
   );
-  const power = beforeLeases(found, leases).power.filter(
-    ({ device, attribute }) => attribute !== 'power/control' || !moving.has(device),
-  );
+  const drivers = new Map(found.functions.map((fn) => [fn.address, fn.driver]));
+  const power = beforeLeases(found, leases).power.map((one) => {
+    const driver = drivers.get(one.device) ?? null;
+    return one.attribute === 'power/control' && driver !== null ? { ...one, under: driver } : one;
+  });
   return { ...found, functions, power };
 }
 
@@ -275,7 +279,9 @@ function isHome(home: unknown): home is Home {
       isFunctionAddress(setting['device']) &&
       powerAttributes.some((attribute) => attribute === setting['attribute']) &&
       text(setting['value']) &&
-      /^(on|auto|[01])$/.test(setting['value']),
+      /^(on|auto|[01])$/.test(setting['value']) &&
+      (setting['under'] === undefined ||
+        (text(setting['under']) && driverName.test(setting['under']))),
   );
   const ports =
     Array.isArray(home['ports']) &&

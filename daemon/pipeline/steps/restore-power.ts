@@ -2,15 +2,17 @@
 import type { Host } from '../../host/host.ts';
 import { deviceDirectory } from '../../pci/device.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
-import { readAttribute } from '../../sysfs/read.ts';
+import { readAttribute, readLinkName } from '../../sysfs/read.ts';
 import type { StepExecutor } from '../step.ts';
 
 export const restorePower: StepExecutor<'restore-power'> = {
   describe: () => ({ detail: 'put the power settings back', undo: '', expectedMs: 30 }),
   survey: () => ({}),
   async run({ settings }, { host }) {
-    const files = settings.map(({ device, attribute, value }) => {
-      return { path: `${deviceDirectory(host.paths.sys, device)}/${attribute}`, value };
+    const files = settings.flatMap(({ device, attribute, value, under }) => {
+      const directory = deviceDirectory(host.paths.sys, device);
+      const isOfOther = under !== undefined && readLinkName(`${directory}/driver`) !== under;
+      return isOfOther ? [] : [{ path: `${directory}/${attribute}`, value }];
     });
     return `${await putBack(files, host)} settings put back`;
   },

@@ -68,6 +68,13 @@ const bad: readonly (readonly [string, unknown])[] = [
   ['a card that is a path', { ...lease, card: '../..' }],
   ['an unknown state', { ...lease, state: 'gone' }],
   [
+    'power under a path',
+    {
+      ...lease,
+      home: { ...lease.home, power: [{ ...lease.home.power[0], under: '../vfio' }] },
+    },
+  ],
+  [
     'a power file of its own choice',
     {
       ...lease,
