@@ -18,7 +18,7 @@ HOST_NODE ?= /usr/bin/node
 
 # All that a fresh Debian lacks for `make test`, apart from node itself (20.11 or newer) with npm.
 DEBIAN_PACKAGES := ca-certificates dbus e2fsprogs gcc git libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu \
-  make man-db mmdebstrap pciutils polkitd qemu-system-x86 qemu-utils shellcheck strace systemd util-linux
+  make man-db mmdebstrap pciutils polkitd qemu-system-x86 qemu-utils shellcheck strace systemd util-linux xz-utils
 
 .PHONY: all build help deps check lint types knip static shell test test-unit test-integration test-lab bench demo \
   install uninstall dist clean
@@ -31,7 +31,7 @@ help:
 	@echo 'test-unit, test-integration, test-lab [LAB_RELEASE=bookworm]'
 	@echo 'bench, demo       figures; the recovery of a dead card in the lab'
 	@echo 'deps              installs the Debian packages that the tests need'
-	@echo 'install, uninstall [DESTDIR=] [PREFIX=/usr] [SYSCONFDIR=/etc]'
+	@echo 'install, uninstall [DESTDIR=] [PREFIX=/usr] [SYSCONFDIR=/etc] [HOST_NODE=/usr/bin/node]'
 	@echo 'dist              revived-$(VERSION).tar.gz, from which `make install` works without npm'
 
 # --- build -----------------------------------------------------------------------------------------------------------
@@ -153,10 +153,16 @@ export MANIFEST
 reload_libvirt := for unit in libvirtd virtqemud; do \
   if systemctl --quiet is-active $$unit.service; then systemctl reload $$unit.service || exit 1; fi; done
 live := [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]
+define NO_NODE
+$(HOST_NODE) is no program, and the service is run by it. Install Node.js 20 or later (Debian 13: apt-get install nodejs), or name
+yours, which must not be below /home or /root, where the service cannot see it: make install HOST_NODE=/path/to/node
+endef
+export NO_NODE
 
 # A symlink, because node takes a file for a module by its name.
 install:
 	@[ -e dist/interfaces/.done ] || { echo "dist/ is not built: run 'make build' first, as yourself." >&2; exit 1; }
+	@if $(live) && ! { [ -f '$(HOST_NODE)' ] && [ -x '$(HOST_NODE)' ]; }; then printf '%s\n' "$$NO_NODE" >&2; exit 1; fi
 	@printf '%s\n' "$$MANIFEST" | while read -r mode source target; do \
 	  echo "$(DESTDIR)$$target"; [ -s "$$source" ] || { echo "$$source is missing or empty." >&2; exit 1; }; \
 	  sed -e '1s|^#!/usr/bin/env node$$|#!$(HOST_NODE)|' -e 's|@libdir@|$(LIBDIR)|g' -e 's|@node@|$(HOST_NODE)|g' "$$source" | \

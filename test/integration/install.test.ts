@@ -47,6 +47,9 @@ const installed = [
   `100644 usr/share/zsh/${zsh}/_revivectl`,
 ];
 
+/** The tests need some node, not one in /usr/bin. */
+const hostNode = `HOST_NODE=${process.execPath}`;
+
 let work: string;
 let tree: string;
 let dest: string;
@@ -63,7 +66,7 @@ before(() => {
   for (const tool of tools) {
     symlinkSync(`/usr/bin/${tool}`, join(work, 'bin', tool));
   }
-  make('install', `DESTDIR=${dest}`);
+  make('install', `DESTDIR=${dest}`, hostNode);
 });
 after(() => rmSync(work, { recursive: true, force: true }));
 
@@ -123,7 +126,7 @@ test('no place-holder is left, and nothing else is changed', () => {
   same('usr/lib/revived/revived.mjs', 'dist/revived.mjs');
   same('etc/libvirt/hooks/qemu.d/50-revived', 'hooks/50-revived');
   const [shebang, ...rest] = text('usr/lib/revived/revivectl.mjs').split('\n');
-  assert.equal(shebang, '#!/usr/bin/node');
+  assert.equal(shebang, `#!${process.execPath}`);
   const built = readFileSync(join(top, 'dist/revivectl.mjs'), 'utf8').split('\n');
   assert.deepEqual(rest, built.slice(1));
 });
@@ -135,7 +138,7 @@ test('what is installed runs, the daemon without a compiler and WebAssembly', bo
   const start = /^ExecStart=(.*)$/m.exec(text('usr/lib/systemd/system/revived.service'))?.[1] ?? '';
   assert.equal(
     start,
-    '/usr/bin/node --jitless --no-expose-wasm --max-semi-space-size=4 /usr/lib/revived/revived.mjs',
+    `${process.execPath} --jitless --no-expose-wasm --max-semi-space-size=4 /usr/lib/revived/revived.mjs`,
   );
   const [node = '', ...flags] = start.split(' ').slice(0, -1);
   const daemon = said(node, ...flags, join(dest, 'usr/lib/revived/revived.mjs'), '--version');
@@ -220,7 +223,7 @@ test('a second installation changes nothing', () => {
   const contents = () =>
     listed(dest).map((line) => (line.startsWith('100') ? text(line.slice(7)) : line));
   const first = contents();
-  make('install', `DESTDIR=${dest}`);
+  make('install', `DESTDIR=${dest}`, hostNode);
   assert.deepEqual(listed(dest), installed);
   assert.deepEqual(contents(), first);
 });
@@ -254,9 +257,50 @@ test('another PREFIX keeps what the bus and polkit read in their fixed places', 
     assert.ok(paths.includes(path), path);
   }
   const unit = readFileSync(join(local, 'usr/local/lib/systemd/system/revived.service'), 'utf8');
-  assert.match(unit, /^ExecStart=.* \/usr\/local\/lib\/revived\/revived\.mjs$/m);
+  assert.match(unit, /^ExecStart=\/usr\/bin\/node .* \/usr\/local\/lib\/revived\/revived\.mjs$/m);
   make('uninstall', `DESTDIR=${local}`, 'PREFIX=/usr/local', 'SYSCONFDIR=/opt/etc');
   assert.deepEqual(listed(local), []);
+});
+
+/** A host of its own whose systemd runs: its /run, what is installed below `root`, and what systemd was told. */
+function openHost(name: string) {
+  const dir = join(work, name);
+  const root = join(dir, 'root');
+  const run = join(dir, 'run');
+  const programs = join(dir, 'bin');
+  for (const made of [root, join(run, 'systemd/system'), programs]) {
+    mkdirSync(made, { recursive: true });
+  }
+  writeFileSync(join(run, 'told'), '');
+  for (const program of ['systemctl', 'systemd-tmpfiles', 'busctl']) {
+    const script = `#!/bin/sh\necho ${program} "$@" >>/run/told\n`;
+    writeFileSync(join(programs, program), script, { mode: 0o755 });
+  }
+  const where = [`PREFIX=${root}`, `SYSCONFDIR=${root}/etc`, `POLKITDIR=${root}/polkit`];
+  const script = 'mount --bind "$1" /run && shift && exec env -i "$@"';
+  const inside = ['--mount', 'sh', '-c', script, 'sh', run];
+  const path = `PATH=${programs}:${join(work, 'bin')}`;
+  return {
+    root,
+    run,
+    told: () => readFileSync(join(run, 'told'), 'utf8').split('\n').slice(0, -1),
+    make(...args: readonly string[]) {
+      const words = [...inside, path, 'make', '-C', tree, ...where, ...args];
+      const { status, stderr, error } = spawnSync('unshare', words, { encoding: 'utf8' });
+      if (error !== undefined) throw error;
+      return { status, stderr };
+    },
+  };
+}
+
+test('without the node that the unit would name nothing is installed', bounded, () => {
+  const host = openHost('no-node');
+  const refused = host.make('install', `HOST_NODE=${work}`);
+  assert.match(refused.stderr, /is no program.*make install HOST_NODE=\/path\/to\/node/s);
+  assert.deepEqual({ files: listed(host.root), told: host.told() }, { files: [], told: [] });
+  assert.equal(host.make('install', hostNode).status, 0);
+  assert.equal(listed(host.root).length, installed.length);
+  assert.ok(host.told().includes('systemctl restart revived.service'));
 });
 
 test('without a build it says what to do', () => {
