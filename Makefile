@@ -32,6 +32,7 @@ help:
 	@echo 'bench, demo       figures; the recovery of a dead card in the lab'
 	@echo 'deps              installs the Debian packages that the tests need'
 	@echo 'install, uninstall [DESTDIR=] [PREFIX=/usr] [SYSCONFDIR=/etc] [HOST_NODE=/usr/bin/node]'
+	@echo 'uninstall FORCE=1  also while cards are away from home'
 	@echo 'dist              revived-$(VERSION).tar.gz, from which `make install` works without npm'
 
 # --- build -----------------------------------------------------------------------------------------------------------
@@ -179,13 +180,27 @@ install:
 	  $(reload_libvirt); \
 	fi
 
-# What the user wrote and what was learnt about the cards stays: /etc/revived and /var/lib/revived.
+# Only the daemon knows the way home of what is lent, and libvirt does not rebind what it has not bound. The file is as
+# daemon/pipeline/lease.ts writes it; one that cannot be read counts as full.
+FORCE ?=
+leases := /run/revived/leases.json
+cards_away := [ -e $(leases) ] && [ -z "$$(sed -n '/"leases":\[\]/p' $(leases))" ]
+define CARDS_AWAY
+Cards are away from home ($(leases)). Without revived they stay on vfio-pci, even when their guest has stopped, until the host
+reboots. 'revivectl status' names them. Bring them home first: shut the guest down; 'revivectl return CARD' for a card that was taken
+by hand; 'revivectl reset CARD' for a stranded one. To uninstall all the same: make uninstall FORCE=1
+endef
+export CARDS_AWAY
+
+# What the user wrote and what was learnt about the cards stays: /etc/revived and /var/lib/revived; and leases that are still needed.
 uninstall:
+	@if [ -z '$(FORCE)' ] && $(live) && $(cards_away); then printf '%s\n' "$$CARDS_AWAY" >&2; exit 1; fi
 	@if $(live); then set -x; systemctl disable --now revived.service || :; fi
 	@printf '%s\n' "$$MANIFEST" | while read -r _mode _source target; do rm -fv "$(DESTDIR)$$target" || exit 1; done
 	rm -f '$(DESTDIR)$(PREFIX)/bin/revivectl'
 	-rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(SYSCONFDIR)/libvirt/hooks/qemu.d'
 	@if $(live); then set -ex; \
+	  { $(cards_away); } || rm -rf /run/revived; \
 	  systemctl daemon-reload; \
 	  busctl --quiet call org.freedesktop.DBus / org.freedesktop.DBus ReloadConfig; \
 	  $(reload_libvirt); \

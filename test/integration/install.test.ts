@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   cpSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -18,6 +19,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { DOMParser, onErrorStopParsing } from '@xmldom/xmldom';
+import { parseCardAddress } from '../../daemon/pci/address.ts';
+import { openLeases } from '../../daemon/pipeline/lease.ts';
 
 const bounded = { timeout: 60_000 };
 const top = fileURLToPath(new URL('../../..', import.meta.url));
@@ -302,6 +305,46 @@ test('without the node that the unit would name nothing is installed', bounded, 
   assert.equal(listed(host.root).length, installed.length);
   assert.ok(host.told().includes('systemctl restart revived.service'));
 });
+
+test(
+  'uninstall refuses while a card is away, and takes /run/revived too once all are home',
+  bounded,
+  async () => {
+    const host = openHost('lent');
+    assert.equal(host.make('install', hostNode).status, 0);
+    mkdirSync(join(host.run, 'revived/hook'), { recursive: true });
+    const path = join(host.run, 'revived/leases.json');
+    const leases = await openLeases(path, assert.fail);
+    const card = parseCardAddress('0b:00');
+    assert.ok(card !== undefined);
+    const whose = {
+      domain: 'win11',
+      uuid: '',
+      since: 1,
+      state: 'lent',
+      boundBy: 'revived',
+    } as const;
+    const home = { functions: [], ports: [], power: [] };
+    await leases.set({ card, ...whose, home, reason: '' });
+
+    const before = { files: listed(host.root), told: host.told() };
+    const refused = host.make('uninstall');
+    assert.equal(refused.status, 2, 'as make says that it failed');
+    assert.match(refused.stderr, /away from home.*shut the guest down.*revivectl return.*FORCE=1/s);
+    assert.deepEqual({ files: listed(host.root), told: host.told() }, before);
+
+    assert.equal(host.make('uninstall', 'FORCE=1').status, 0);
+    assert.deepEqual(listed(host.root), []);
+    assert.ok(existsSync(path), 'whoever installs it again finds the way home');
+
+    assert.equal(host.make('install', hostNode).status, 0);
+    await leases.drop(card);
+    assert.equal(host.make('uninstall').status, 0);
+    assert.deepEqual(listed(host.root), []);
+    assert.ok(host.told().includes('systemctl disable --now revived.service'));
+    assert.ok(!existsSync(join(host.run, 'revived')));
+  },
+);
 
 test('without a build it says what to do', () => {
   rmSync(join(tree, 'dist'), { recursive: true });
