@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import type { HookCall } from '../../daemon/pipeline/service.ts';
 import { type HookRoom, openHookRoom } from './hook-room.ts';
+import { startPrivateBus } from './private-bus.ts';
 
 const bounded = { timeout: 30_000 };
 const operations = ['prepare', 'started', 'stopped', 'release', 'reconnect'] as const;
@@ -173,6 +174,37 @@ test('without the daemon a start is refused where that is configured', bounded, 
     assert.equal(later.code, 0, operation);
   }
 });
+
+test(
+  'a daemon that D-Bus cannot start in time was told nothing: the policy decides',
+  bounded,
+  async () => {
+    const services = join(room.dir, 'services');
+    mkdirSync(services);
+    const service = '[D-BUS Service]\nName=org.revived\nExec=/usr/bin/sleep 60\nUser=root\n';
+    writeFileSync(join(services, 'org.revived.service'), service);
+    const brief = '<limit name="service_start_timeout">300</limit>';
+    const bus = await startPrivateBus({ more: `<servicedir>${services}</servicedir>${brief}` });
+    try {
+      const prepare = () => room.run({ operation: 'prepare', xml: managed, bus: bus.address });
+      const allowed = await prepare();
+      assert.match(
+        allowed.err,
+        /^revived: warning: the daemon cannot be reached \(.* timed out .*\n$/,
+      );
+      assert.equal(allowed.code, 0);
+      writeFileSync(join(room.state, 'hook-unreachable'), 'refuse\n');
+      const refused = await prepare();
+      assert.match(
+        refused.err,
+        /^revived: the daemon cannot be reached \(.* timed out .*refuse the/,
+      );
+      assert.equal(refused.code, 1);
+    } finally {
+      await bus.stop();
+    }
+  },
+);
 
 test('a policy that is not the word `refuse` allows', bounded, async () => {
   for (const word of ['allow\n', '', 'refused', '$(reboot)\n', 'refuse me\n']) {

@@ -18,14 +18,18 @@ export interface PrivateBus {
 
 const ourPolicy = fileURLToPath(new URL('../../../units/org.revived.conf', import.meta.url));
 
-/** Starts one. `policyFile` is included in its configuration: the one that is installed, if not another. */
+/**
+ * Starts one. `policyFile` is included in its configuration: the one that is installed, if not another; `more` are further
+ * elements of it.
+ */
 export async function startPrivateBus(
-  options: { readonly policyFile?: string } = {},
+  options: { readonly policyFile?: string; readonly more?: string } = {},
 ): Promise<PrivateBus> {
   const dir = await mkdtemp(join(tmpdir(), 'revived-bus-'));
   await chmod(dir, 0o755);
   const config = join(dir, 'bus.conf');
-  await writeFile(config, configuration(`${dir}/socket`, options.policyFile ?? ourPolicy));
+  const { policyFile = ourPolicy, more = '' } = options;
+  await writeFile(config, configuration(`${dir}/socket`, policyFile, more));
   const args = [`--config-file=${config}`, '--nofork', '--nopidfile', '--print-address=1'];
   const daemon = await started('dbus-daemon', args, 'dbus-daemon');
   const address = await firstLine(daemon, 'dbus-daemon');
@@ -83,7 +87,7 @@ async function firstLine(child: ChildProcess, what: string): Promise<string> {
 }
 
 // The rules are those of /usr/share/dbus-1/system.conf: nothing may be owned or called but what a policy allows.
-function configuration(socket: string, policyFile: string): string {
+function configuration(socket: string, policyFile: string, more: string): string {
   return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -106,6 +110,7 @@ function configuration(socket: string, policyFile: string): string {
 <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.PolicyKit1.conf</include>
 <include ignore_missing="yes">/usr/share/dbus-1/system.d/org.freedesktop.login1.conf</include>
 <include>${policyFile}</include>
+${more}
 </busconfig>
 `;
 }
