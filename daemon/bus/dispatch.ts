@@ -9,7 +9,7 @@ import type { BusObject, Objects } from './objects.ts';
 import type { Pending } from './pending.ts';
 import { isStandardName, type StandardName, standardInterfaces, standardSpec } from './standard.ts';
 import { answerStandard, objectAt, unknownInterface } from './standard-calls.ts';
-import { entryOf, interfaceSpec, type MethodSpec, signatureOf } from './table.ts';
+import { entryOf, interfaceNames, interfaceSpec, type MethodSpec, signatureOf } from './table.ts';
 import { type Dict, flagOption } from './variant.ts';
 
 export interface DispatchParts {
@@ -53,6 +53,9 @@ export function createDispatch(parts: DispatchParts): (call: IncomingCall) => vo
   };
 
   return (call) => {
+    // Only methods of ours do more than answer. The bus bounds the calls that wait for one (dbus-daemon(1),
+    // max_replies_per_connection), nothing bounds the others: a flood of GetManagedObjects would keep libvirt's hook waiting.
+    if (!call.replyExpected && !isNamedAsOurs(call)) return;
     try {
       const target = targetOf(parts.objects, call);
       if (target.kind === 'standard') {
@@ -66,6 +69,14 @@ export function createDispatch(parts: DispatchParts): (call: IncomingCall) => vo
       refuse(call, error);
     }
   };
+}
+
+function isNamedAsOurs({ interface: wanted, member }: IncomingCall): boolean {
+  return interfaceNames.some(
+    (name) =>
+      (wanted === undefined || wanted === name) &&
+      entryOf(interfaceSpec(name).methods, member) !== undefined,
+  );
 }
 
 type Target =

@@ -101,3 +101,45 @@ test('an unknown property is named', async () => {
   const seen = await happenings({ ...get, signature: 'ss', body });
   assert.match(seen.join(), /UnknownProperty: /);
 });
+
+test('what only asks costs no work where nobody waits for the answer', () => {
+  const real = createObjects(scriptedService(), '/spool');
+  let work = 0;
+  const counted = <T>(result: T): T => {
+    work += 1;
+    return result;
+  };
+  const answer = (): void => undefined;
+  const dispatch = createDispatch({
+    connection: { reply: answer, refuse: answer },
+    objects: {
+      list: (kind) => counted(real.list(kind)),
+      find: (path) => counted(real.find(path)),
+      paths: () => counted(real.paths()),
+    },
+    gate: { callerOf: () => assert.fail(), admit: () => assert.fail() },
+    pending: createPending(),
+    flush: () => assert.fail(),
+    log: createLog('text', 'fatal', answer),
+  });
+  const standard = (name: string, member: string, signature: string): IncomingCall => {
+    const named = { path: '/org/revived', interface: `org.freedesktop.DBus.${name}`, member };
+    return { ...cancel, ...named, signature, body: () => ['org.revived1.Manager', 'Version'] };
+  };
+  const calls = [
+    standard('ObjectManager', 'GetManagedObjects', ''),
+    standard('Properties', 'GetAll', 's'),
+    standard('Properties', 'Get', 'ss'),
+    standard('Introspectable', 'Introspect', ''),
+    { ...cancel, member: 'Nonsense' },
+  ];
+  for (const call of calls) {
+    for (const named of [call, { ...call, interface: undefined }]) {
+      work = 0;
+      dispatch({ ...named, replyExpected: false });
+      assert.equal(work, 0, call.member);
+      dispatch(named);
+      assert.ok(work > 0, call.member);
+    }
+  }
+});
