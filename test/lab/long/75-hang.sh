@@ -10,6 +10,9 @@ set -u
 before=$(state_of bochs)
 define_domain guest plain yes "$BOCHS.0" "$BOCHS.1"
 define_domain with-nvme plain yes "$NVME.0"
+# When the daemon last told systemd that it lives: every 30 s, half of WatchdogSec= (daemon/host/notify.ts).
+fed() { systemctl show -P WatchdogTimestampMonotonic revived; }
+fed_since() { (($(fed) > $1)); }
 say "answers when nothing hangs: $(node /opt/revived/test/lab/answers.mjs 10)"
 
 lab-wedge nvme
@@ -17,6 +20,7 @@ lab-wedge nvme
 (echo 1 >"/sys/bus/pci/devices/$NVME.0/reset") 2>/dev/null &
 reset=$!
 check "the kernel is in the reset" wait_until 10 grep -q '^State:.D' "/proc/$reset/status"
+fed_before=$(fed)
 virsh -q start with-nvme >/run/lab/start.out 2>&1 &
 starting=$!
 node /opt/revived/test/lab/answers.mjs 40 >/run/lab/answers &
@@ -36,9 +40,11 @@ worst=$(sed -n 's/^worst \([0-9]*\) ms.*/\1/p' /run/lab/answers)
 check "the daemon never stood still" [ "$worst" -lt 3000 ]
 check "the card is known as wedged" [ "$(card_health "$NVME")" = wedged ]
 check "risky work on it is refused with that reason" refused_with 'hangs in the kernel|is wedged' revivectl reset "$NVME" --yes
+# The answers above took 40 s of the hang; the next line shows that it is not over.
+check "the watchdog is fed meanwhile" wait_until 5 fed_since "$fed_before"
 check "the child still hangs" grep -q '^State:.D' "/proc/$reset/status"
 check "systemctl stop ends in time" in_time 15000 systemctl stop revived
 check "and it starts again" systemctl start revived
 check "it is in step again" wait_until 10 libvirt_is_connected
-check "the watchdog was fed all the while" not journal_says 'Watchdog timeout'
+check "and never bit" not journal_says 'Watchdog timeout'
 finish
