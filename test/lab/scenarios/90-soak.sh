@@ -82,6 +82,7 @@ while ((flat < warm + 5 || (SECONDS < deadline && flat < most / 2))); do
     virsh -q destroy bochs
     wait_until 60 card_is_home "$BOCHS" || break
     flat=$((flat + 1))
+    ((flat % 10)) || say "after $flat cycles: $(size_of_daemon) (kB, descriptors)"
 done
 check "cycles in one life of the daemon" [ "$flat" -ge $((warm + 5)) ]
 check "it is the same daemon" same "$pid" "$(daemon)"
