@@ -91,7 +91,11 @@ async function main(): Promise<void> {
   // Before anything is done to a card: a write of the daemon before this one may still be at work on it.
   const children = { proc: paths.ownProc, sys: paths.sys };
   const leftOver = await endLeftOvers(children);
-  const io = createChildIo({ dd: paths.dd, onFreed: (_path, pid) => onFreed(pid) });
+  const io = createChildIo({
+    dd: paths.dd,
+    scratch: paths.run,
+    onFreed: (_path, pid) => onFreed(pid),
+  });
   const host: Host = {
     paths,
     io: guardIo(io, stuck),

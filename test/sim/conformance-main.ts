@@ -43,7 +43,7 @@ async function main(args: readonly string[]): Promise<number> {
     execFileSync('setpci', ['-s', ports.get(card) ?? card, `CAP_EXP+18.w=${bits}:0400`]);
   };
   const bench: Bench = {
-    io: createChildIo({ dd: '/usr/bin/dd' }),
+    io: createChildIo({ dd: '/usr/bin/dd', scratch: '/run' }),
     sys,
     dev: '/dev',
     cards: labCards,

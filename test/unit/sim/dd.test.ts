@@ -33,7 +33,7 @@ describe('dd', () => {
   before(() => {
     kernel = SimKernel.create(labMachine(), { shared: true });
     dd = installDd(kernel.root, bundle);
-    io = createChildIo({ dd });
+    io = createChildIo({ dd, scratch: kernel.root });
   });
   after(() => kernel.dispose());
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -8,7 +8,7 @@ import { createChildIo, errnoOf } from '../../../daemon/sysfs/child.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'revived-child-'));
 after(() => rmSync(directory, { recursive: true }));
-const io = createChildIo({ dd: '/usr/bin/dd' });
+const io = createChildIo({ dd: '/usr/bin/dd', scratch: directory });
 
 test('a write arrives as it is, in one piece', async () => {
   const path = join(directory, 'plain');
@@ -58,4 +58,44 @@ test('a value with shell characters is data', async () => {
   writeFileSync(path, '');
   await io.write(path, '$(touch /tmp/pwned); `id`', 5000);
   assert.equal(readFileSync(path, 'utf8'), '$(touch /tmp/pwned); `id`');
+});
+
+test('children at the same time are given their own, and leave no file and no descriptor behind', async () => {
+  const open = () => readdirSync('/proc/self/fd').length;
+  const names = ['a', 'b', 'c', 'd'].map((name) => join(directory, `many-${name}`));
+  for (const path of names) writeFileSync(path, `old ${path}`);
+  const before = [open(), readdirSync(directory)];
+  const reads = names.map((path) => io.read(path, 4096, 5000));
+  const said = await Promise.all(reads);
+  assert.deepEqual(
+    said.map((result) => (result.state === 'ok' ? result.data.toString() : result)),
+    names.map((path) => `old ${path}`),
+  );
+  for (const path of names) writeFileSync(path, '');
+  const missing = join(directory, 'missing');
+  const [refused] = await Promise.all([
+    io.write(missing, 'x', 5000),
+    ...names.map((path) => io.write(path, path, 5000)),
+  ]);
+  assert.deepEqual(
+    names.map((path) => readFileSync(path, 'utf8')),
+    names,
+  );
+  assert.ok(refused?.state === 'error' && refused.message.includes(`'${missing}'`));
+  assert.deepEqual([open(), readdirSync(directory)], before);
+});
+
+test('where a child cannot be given what it writes, nothing is written, and why is said', async () => {
+  const path = join(directory, 'kept');
+  writeFileSync(path, 'kept');
+  const nowhere = createChildIo({ dd: '/usr/bin/dd', scratch: join(directory, 'nowhere') });
+  const result = await nowhere.write(path, 'other', 5000);
+  assert.ok(result.state === 'error' && result.errno === 'ENOENT');
+  assert.equal(readFileSync(path, 'utf8'), 'kept');
+});
+
+test('a program that is not there is an error, not a hang', async () => {
+  const none = createChildIo({ dd: join(directory, 'no-dd'), scratch: directory });
+  const result = await none.read('/dev/zero', 4, 5000);
+  assert.ok(result.state === 'error' && result.errno === 'ENOEXEC');
 });

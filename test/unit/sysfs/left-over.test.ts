@@ -23,7 +23,7 @@ test('one whose daemon is gone is ended; one whose daemon lives is not', async (
   // Of a process that has ended nothing is left in it, even while nobody has asked how it ended.
   const command = () => readAttribute(`/proc/${pid}/cmdline`) ?? '';
   await until(() => command().startsWith('dd\0'));
-  const own = createChildIo({ dd: '/usr/bin/dd' }).write(fifo, 'ours', 10_000);
+  const own = createChildIo({ dd: '/usr/bin/dd', scratch: sys }).write(fifo, 'ours', 10_000);
   assert.deepEqual(await endLeftOvers({ proc: '/proc', sys }, limits), []);
   assert.equal(command(), '');
   assert.equal(readFileSync(fifo, 'utf8'), 'ours');
