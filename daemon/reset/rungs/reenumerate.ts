@@ -31,15 +31,22 @@ export async function saveSettings(facts: ResetFacts, host: Host): Promise<Setti
   return new Map(await Promise.all(entries));
 }
 
-/** Writes the settings again, for the functions that are there. What is refused now is found by the next check. */
+/**
+ * Writes the settings again, for the functions that are there, these side by side: none depends on another's. Power that is as it
+ * was is left alone, as a rescan may leave it. What is refused now is found by the next check.
+ */
 export async function restoreSettings(settings: Settings, host: Host): Promise<void> {
-  for (const [address, values] of settings) {
+  const restored = [...settings].map(async ([address, values]) => {
     const directory = deviceDirectory(host.paths.sys, address);
-    if (!present(directory)) continue;
+    if (!present(directory)) return;
     for (const [name, value] of values) {
+      // That of driver_override is not known without a child, which is what writing it takes.
+      const isKnown = name !== 'driver_override';
+      if (isKnown && readAttribute(`${directory}/${name}`) === value) continue;
       await host.io.write(`${directory}/${name}`, value, host.deadlines.attributeWrite);
     }
-  }
+  });
+  await Promise.all(restored);
 }
 
 /** The one lock for these; behind a removal that never returned nothing is begun: it would hang as well (invariant 3). */

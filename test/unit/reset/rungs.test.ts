@@ -11,7 +11,7 @@ import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import type { MachineState } from '../../sim/state.ts';
 import { card as address } from '../inventory-of.ts';
-import { benchCards, type SimHost, simHost } from '../sim-host.ts';
+import { benchCards, gate, type SimHost, simHost, until } from '../sim-host.ts';
 
 const { bochs, flr } = benchCards;
 const port = '0000:00:04.0';
@@ -206,6 +206,23 @@ describe('rungs', () => {
         ['vfio-pci', 'auto', 'bochs-drm'],
         ['none', 'auto', 'snd_hda_intel'],
       ]);
+    });
+
+    test('writes power only where the rescan has lost it, and to no function after another', async () => {
+      prepared();
+      sim.kernel.write(sim.at(`${bochs}.1`, 'power/control'), 'on'); // what every new device has
+      const held = gate();
+      sim.watch.hold = (path) =>
+        path === sim.at(`${bochs}.0`, 'driver_override') ? held.opened : undefined;
+      const ended = run('remove-rescan', bochs);
+      const last = sim.at(`${bochs}.1`, 'driver_override');
+      await until(() => sim.kernel.writes.at(-1)?.path === last);
+      held.open();
+      const { writes } = await ended;
+      assert.deepEqual(
+        writes.filter((one) => one.includes('/power/')),
+        [`${bochs}.0/power/control = auto`],
+      );
     });
 
     test('of a card on the root bus looks at the whole machine', async () => {
