@@ -83,7 +83,7 @@ async function runOne(index: number, step: Step, options: RunOptions, done: Done
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
     try {
-      const detail = await perform(step, contextOf(step, options, options.signal));
+      const detail = await perform(step, contextOf(step, options, options.signal), undo);
       await journal.append({ event: 'done', ...entry, detail });
       end('done', detail);
     } catch (thrown) {
@@ -170,8 +170,8 @@ function surveyOf(step: Step, host: Host): UndoData | Promise<UndoData> {
   return withExecutor(step, (executor, args) => executor.survey(args, host));
 }
 
-function perform(step: Step, context: StepContext): Promise<string> {
-  return withExecutor(step, (executor, args) => executor.run(args, context));
+function perform(step: Step, context: StepContext, found: UndoData): Promise<string> {
+  return withExecutor(step, (executor, args) => executor.run(args, context, found));
 }
 
 function takeBack(step: Step, undo: UndoData, context: StepContext): Promise<void> {

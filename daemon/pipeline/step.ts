@@ -100,8 +100,11 @@ export interface StepExecutor<K extends StepName> {
   describe(args: StepArgs[K]): StepText;
   /** Reads what undo will need. Touches nothing. */
   survey(args: StepArgs[K], host: Host): UndoData | Promise<UndoData>;
-  /** Does it and checks that it is done; returns what was seen. Rejects with a RevivedError. */
-  run(args: StepArgs[K], context: StepContext): Promise<string>;
+  /**
+   * Does it and checks that it is done; returns what was seen. Rejects with a RevivedError. `found` is what `survey` has read
+   * just before, for a step whose reads are dear.
+   */
+  run(args: StepArgs[K], context: StepContext, found?: UndoData): Promise<string>;
   /** Takes it back; must be right whether `run` ended, failed half-way or never began. */
   undo(args: StepArgs[K], undo: UndoData, context: StepContext): Promise<void>;
 }

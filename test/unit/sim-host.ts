@@ -63,9 +63,10 @@ export function benchMachine(
 /** What real time is waited for; times of the kernel are virtual and stay as they are. */
 const shortWaits: Partial<Deadlines> = { holders: 20, closed: 20, appear: 20 };
 
-/** What stands between the daemon and the kernel: it sees every write before it is done, and can hold it back. */
+/** What stands between the daemon and the kernel: it sees every access before it is done, and can hold a write back. */
 interface Watch {
   atWrite: (path: string) => void;
+  atRead: (path: string) => void;
   hold: (path: string) => Promise<void> | undefined;
 }
 
@@ -86,7 +87,10 @@ export interface SimHost {
 
 function watched(io: SysfsIo, watch: Watch): SysfsIo {
   return {
-    read: (path, length, deadlineMs) => io.read(path, length, deadlineMs),
+    read(path, length, deadlineMs) {
+      watch.atRead(path);
+      return io.read(path, length, deadlineMs);
+    },
     async write(path, value, deadlineMs) {
       watch.atWrite(path);
       await watch.hold(path);
@@ -105,7 +109,7 @@ interface SimOptions {
 /** A host with the first two cards, if nothing else is asked for. */
 export async function simHost(options: SimOptions = {}): Promise<SimHost> {
   const { machine: state = benchMachine(), deadlines = {} } = options;
-  const watch: Watch = { atWrite: () => {}, hold: () => undefined };
+  const watch: Watch = { atWrite: () => {}, atRead: () => {}, hold: () => undefined };
   const kernel = options.kernel ?? SimKernel.create(state);
   const paths = simPaths(kernel);
   for (const directory of [paths.run, paths.state]) mkdirSync(directory, { recursive: true });

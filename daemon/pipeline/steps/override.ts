@@ -13,19 +13,20 @@ export const override: StepExecutor<'override'> = {
     expectedMs: 5,
   }),
   survey: async ({ fn }, host) => ({ previous: await readOverride(host, fn) }),
-  async run({ fn, driver }, { host }) {
+  async run({ fn, driver }, { host }, found) {
     const path = `${deviceDirectory(host.paths.sys, fn)}/driver_override`;
     // A lost function may be found by a rung later on; whoever binds it then aims its override anew.
     if (!present(path)) return 'it is not on the bus';
-    if ((await readOverride(host, fn)) !== driver) {
+    // Each read is a child: what the survey has just read is not asked again.
+    if ((found?.['previous'] ?? (await readOverride(host, fn))) !== driver) {
       await writeAttribute(host.io, path, `${driver}\n`, host.deadlines.attributeWrite);
-    }
-    const now = await readOverride(host, fn);
-    if (now !== driver) {
-      throw new RevivedError(
-        'failed',
-        `driver_override of ${fn} reads "${now}" after writing "${driver}".`,
-      );
+      const now = await readOverride(host, fn);
+      if (now !== driver) {
+        throw new RevivedError(
+          'failed',
+          `driver_override of ${fn} reads "${now}" after writing "${driver}".`,
+        );
+      }
     }
     return driver === '' ? 'cleared' : driver;
   },
