@@ -24,6 +24,7 @@ import {
   type LeaseBook,
   maxTextLength,
   readHome,
+  stillLent,
   withoutShared,
 } from './lease.ts';
 import { mend, methodMendSteps, powerMendSteps } from './mend.ts';
@@ -35,8 +36,9 @@ import {
   refuseForeignLease,
   takeSteps,
 } from './plan.ts';
-import { LeftAsIsError, never, runSteps, UndoFailedError } from './runner.ts';
+import { isLeftBehind, never, runSteps } from './runner.ts';
 import type { Step } from './step.ts';
+import { driversOf } from './steps/unbind.ts';
 
 export interface HandoverParts {
   readonly host: Host;
@@ -124,8 +126,9 @@ export function createHandover(parts: HandoverParts): Handover {
     if (id === undefined || !parts.hadGuest(lease)) return;
     await host.ledger.addEnd({ card, id }, host.kernel, { cleanAt: Date.now() * 1000 });
   };
-  const recheck = async (card: Card): Promise<void> => {
-    parts.onHealth(card.address, await checkCard(host, card));
+  /** `seen`: what a step of the job has found; undefined where something has happened to the card since. */
+  const recheck = async (card: Card, seen?: Health): Promise<void> => {
+    parts.onHealth(card.address, seen ?? (await checkCard(host, card)));
   };
 
   /** Runs `work` as a job that owns the cards; ends the job and its journal entry whatever happens. */
@@ -195,9 +198,10 @@ export function createHandover(parts: HandoverParts): Handover {
     await beginLease(lease);
     const steps = takeSteps(current, config(), config().prepareReviveSeconds * 1000);
     job.expect(steps.length);
+    let seen: Health | undefined;
     try {
       const { signal } = job;
-      await runSteps(steps, { host, job, journal, onFailure: 'rollback', signal });
+      seen = await runSteps(steps, { host, job, journal, onFailure: 'rollback', signal });
     } catch (thrown) {
       const error = asRevivedError(thrown);
       // What is not undone, or was not at home before, stays on record: something has to be given back still.
@@ -205,7 +209,7 @@ export function createHandover(parts: HandoverParts): Handover {
       else await dropLease(card.address);
       throw error;
     } finally {
-      await recheck(current);
+      await recheck(current, seen);
     }
     try {
       await setLease({ ...lease, state: 'lent' });
@@ -249,6 +253,7 @@ export function createHandover(parts: HandoverParts): Handover {
     job.expect(plan.close.length + plan.revive.length + plan.giveBack.length);
     let isMended = false;
     let notReset: RevivedError | undefined;
+    let seen: Health | undefined;
     try {
       try {
         const stop = { ...base, onFailure: 'stop', signal } as const;
@@ -257,7 +262,7 @@ export function createHandover(parts: HandoverParts): Handover {
         await runSteps([...detach, ...plan.close], stop);
         // Not before: while somebody has it open, what is not in the list must not be (facts/kernel.md 1, reset_method).
         isMended = await mend(methods(), stop);
-        await runSteps(plan.revive, stop);
+        seen = await runSteps(plan.revive, stop);
       } catch (thrown) {
         notReset = asRevivedError(thrown);
         // A reset that was due and not done, on a card that lives and that nobody has open: it goes home.
@@ -274,16 +279,20 @@ export function createHandover(parts: HandoverParts): Handover {
         step.step === 'restore-power' ||
         (step.step === 'bind-home' && step.args.driver === anyDriver);
       const giveBack = [...(isMended ? [] : methods()), ...plan.giveBack.filter(isOurs)];
+      const drivers = driversOf(host, card);
       await runSteps(giveBack, { ...base, onFailure: 'go-on', signal: never });
+      // A driver that has just bound it has done more to it than a check sees beforehand.
+      if (driversOf(host, card) !== drivers) seen = undefined;
       await cameHome(lease);
     } catch (thrown) {
       const error = asRevivedError(thrown);
       // Somebody has it open still: it is as lent as before, and comes home when that has ended.
       if (error.code === 'busy' && !isAsked) await setLease(stillLent(lease));
       else await strand(lease, error);
+      seen = undefined;
       throw error;
     } finally {
-      await recheck(card);
+      await recheck(card, seen);
     }
     if (notReset === undefined) return;
     if (!isAfterCrash) throw notReset;
@@ -378,16 +387,6 @@ export function createHandover(parts: HandoverParts): Handover {
 }
 
 const resetAfterCrash: Reset = { order: null, evenIfHealthy: false, afterCrash: true };
-
-function stillLent(lease: Lease): Lease {
-  return { ...lease, state: lease.uuid === '' ? lease.state : 'lent' };
-}
-
-function isLeftBehind(error: RevivedError): boolean {
-  return (
-    error instanceof UndoFailedError || error instanceof LeftAsIsError || error.code === 'stuck'
-  );
-}
 
 function refresh(card: Card, functions: ReadonlyMap<string, Card['functions'][number]>): Card {
   return {

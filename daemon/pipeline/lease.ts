@@ -127,6 +127,11 @@ export function cardFromHome(address: CardAddress, home: Home): Card {
   };
 }
 
+/** The lease of a card that was to come home and could not: it is with its guest as before, where it is with one. */
+export function stillLent(lease: Lease): Lease {
+  return { ...lease, state: lease.uuid === '' ? lease.state : 'lent' };
+}
+
 /** A home as it was before any of the leases: a port above it may have been pinned for another card already. */
 export function beforeLeases(home: Home, leases: readonly Lease[]): Home {
   const pinned = leases.flatMap((lease) => lease.home.power);

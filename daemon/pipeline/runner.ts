@@ -5,6 +5,7 @@
 import { asRevivedError, RevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
+import type { Health } from '../pci/health.ts';
 import type { Job } from './job.ts';
 import type { Journal } from './journal.ts';
 import {
@@ -40,14 +41,24 @@ interface Done {
 /** Steps that fail because the card is dead. */
 const findsDead: ReadonlySet<StepName> = new Set(['revive', 'verify']);
 
-/** Runs the steps in order. Rejects with the first failure; its message names what was and what could not be undone. */
-export async function runSteps(steps: readonly Step[], options: RunOptions): Promise<void> {
+/**
+ * Runs the steps in order. Gives what the card was found to be by the last of them that looked. Rejects with the first failure;
+ * its message names what was and what could not be undone.
+ */
+export async function runSteps(
+  steps: readonly Step[],
+  options: RunOptions,
+): Promise<Health | undefined> {
   const done: Done[] = [];
+  let seen: Health | undefined;
+  const onHealth = (health: Health): void => {
+    seen = health;
+  };
   let failure: RevivedError | undefined;
   for (const [index, step] of steps.entries()) {
     try {
       if (options.signal.aborted) throw new RevivedError('cancelled', 'It was cancelled.');
-      await runOne(index, step, options, done);
+      await runOne(index, step, options, done, onHealth);
     } catch (thrown) {
       const error = asRevivedError(thrown);
       failure ??= error;
@@ -63,9 +74,16 @@ export async function runSteps(steps: readonly Step[], options: RunOptions): Pro
     }
   }
   if (failure !== undefined) throw failure;
+  return seen;
 }
 
-async function runOne(index: number, step: Step, options: RunOptions, done: Done[]): Promise<void> {
+async function runOne(
+  index: number,
+  step: Step,
+  options: RunOptions,
+  done: Done[],
+  onHealth: StepContext['onHealth'],
+): Promise<void> {
   const { host, job, journal } = options;
   const end = job.begin(stepTitle(step));
   try {
@@ -83,7 +101,8 @@ async function runOne(index: number, step: Step, options: RunOptions, done: Done
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
     try {
-      const detail = await perform(step, contextOf(step, options, options.signal), undo);
+      const context = { ...contextOf(step, options, options.signal), onHealth };
+      const detail = await perform(step, context, undo);
       await journal.append({ event: 'done', ...entry, detail });
       end('done', detail);
     } catch (thrown) {
@@ -133,6 +152,13 @@ export class LeftAsIsError extends RevivedError {}
 /** An error of a rollback that left something behind. */
 export class UndoFailedError extends RevivedError {}
 
+/** True when something of the plan is still to be put right. */
+export function isLeftBehind(error: RevivedError): boolean {
+  return (
+    error instanceof UndoFailedError || error instanceof LeftAsIsError || error.code === 'stuck'
+  );
+}
+
 function withUndoFailures(error: RevivedError, failed: readonly string[]): RevivedError {
   const message = `${error.message} Could not be undone: ${failed.join('; ')}.`;
   return new UndoFailedError(error.code, message, error.advice, { cause: error });
@@ -146,6 +172,7 @@ function contextOf(step: Step, options: RunOptions, signal: AbortSignal): StepCo
   return {
     host,
     signal,
+    onHealth: () => {},
     onDetail: (name, state, ms, detail) => {
       if (state !== 'running') job.note(name, state, ms, detail);
     },

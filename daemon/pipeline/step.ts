@@ -4,6 +4,7 @@
  */
 import type { Host } from '../host/host.ts';
 import type { CardAddress, FunctionAddress } from '../pci/address.ts';
+import type { Health } from '../pci/health.ts';
 import type { Card } from '../pci/inventory.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import type { HostBefore } from '../reset/rung.ts';
@@ -75,6 +76,8 @@ export type Step<K extends StepName = StepName> = {
 export interface StepContext {
   readonly host: Host;
   readonly signal: AbortSignal;
+  /** Hears what the step has found the card to be, with nothing done to it afterwards. */
+  readonly onHealth: (health: Health) => void;
   /** Sub-steps that people should see as they happen (rungs). */
   readonly onDetail: (
     name: string,

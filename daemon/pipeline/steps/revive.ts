@@ -24,7 +24,7 @@ export const reviveStep: StepExecutor<'revive'> = {
     expectedMs: 60,
   }),
   survey: () => ({}),
-  async run(args, { host, signal, onDetail, journalRung }) {
+  async run(args, { host, signal, onHealth, onDetail, journalRung }) {
     const { known, budgetMs, order, evenIfHealthy, force, whenHealthy, module, card } = args;
     const revival = await revive(host, known, {
       budgetMs,
@@ -48,6 +48,7 @@ export const reviveStep: StepExecutor<'revive'> = {
       },
     });
     const { after, gaveUp, rungs } = revival;
+    onHealth(after);
     const evidence = after.evidence.join('; ');
     if (gaveUp !== undefined) {
       if (after.state === 'healthy') {

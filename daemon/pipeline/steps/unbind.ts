@@ -3,6 +3,7 @@ import { RevivedError } from '../../errors.ts';
 import type { Host } from '../../host/host.ts';
 import type { FunctionAddress } from '../../pci/address.ts';
 import { deviceDirectory } from '../../pci/device.ts';
+import type { Card } from '../../pci/inventory.ts';
 import { readOverride } from '../../pci/override.ts';
 import { writeAttribute } from '../../sysfs/attribute.ts';
 import { readLinkName } from '../../sysfs/read.ts';
@@ -31,6 +32,11 @@ export const unbind: StepExecutor<'unbind'> = {
 /** The driver that has a function now. */
 export function driverOf(host: Host, fn: FunctionAddress): string | undefined {
   return readLinkName(`${deviceDirectory(host.paths.sys, fn)}/driver`);
+}
+
+/** The drivers that have the functions of a card now, in one text: another one where any has changed. */
+export function driversOf(host: Host, { functions }: Card): string {
+  return functions.map((fn) => driverOf(host, fn.address) ?? '-').join(' ');
 }
 
 /** Unbinds and checks. Rejects with `stuck` when the driver never lets go, `failed` when it still has it. */

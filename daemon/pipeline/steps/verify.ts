@@ -15,12 +15,14 @@ export const verify: StepExecutor<'verify'> = {
     expectedMs: 20,
   }),
   survey: () => ({}),
-  async run({ card, known }, { host }) {
+  async run({ card, known }, { host, onHealth }) {
     const sleepers = sleepersOf(host.paths.sys, [
       ...known.functions.map((fn) => fn.address),
       ...known.ports,
     ]);
-    const { state, evidence } = await checkCard(host, known);
+    const health = await checkCard(host, known);
+    onHealth(health);
+    const { state, evidence } = health;
     const fit = state === 'healthy' || state === 'unknown';
     if (fit && sleepers.length === 0) return `${state}: ${evidence.join('; ')}`;
     const seen = fit

@@ -1,6 +1,7 @@
 /** What is asked of the kernel through a child, each a process: no more often than something may have changed. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { defaultConfig } from '../../../daemon/config/config.ts';
 import { benchCards, type SimPipeline, simPipeline } from '../sim-host.ts';
 
 const { bochs } = benchCards;
@@ -37,4 +38,22 @@ test('driver_override is read before it is written and after, and once where it 
   sim.kernel.write(path, 'bochs-drm');
   await take();
   assert.equal(await during(giveBack()), 'write read', 'its owner had aimed it home');
+});
+
+test('config space is read again only after a driver has got the card, or a rung was done', async () => {
+  sim.watch.atRead = (path) => {
+    if (path === sim.at(`${bochs}.0`, 'config')) accesses.push('read');
+  };
+  sim.watch.atWrite = (path) => {
+    const name = /(drivers_probe|rescan)$/.exec(path)?.[0];
+    if (name !== undefined) accesses.push(name);
+  };
+  const bound = 'read drivers_probe drivers_probe read';
+  assert.equal(await during(take()), bound);
+  assert.equal(await during(giveBack()), bound);
+  await take();
+  sim.config = { ...defaultConfig, cards: new Map([[bochs, { ladder: ['remove-rescan'] }]]) };
+  sim.kernel.die(bochs, { sign: 'bars', healsBy: ['remove-rescan'], clean: true });
+  assert.equal(await during(giveBack()), 'read rescan read', 'the rescan itself has bound it');
+  assert.equal(sim.health.get(bochs)?.state, 'healthy');
 });

@@ -26,6 +26,7 @@ describe('steps', () => {
     context = {
       host: sim.host,
       signal: new AbortController().signal,
+      onHealth: () => {},
       onDetail: () => {},
       journalRung: async () => {},
     };
