@@ -13,6 +13,7 @@ import type { CardAddress } from '../pci/address.ts';
 import { printable } from '../printable.ts';
 import { isReset } from './crash-policy.ts';
 import { createGuestEnds, type GuestControl, type OnRefusal, stopGuest } from './guest-stop.ts';
+import { createLateEnds } from './late-ends.ts';
 import { readRebootState, writeRebootState } from './reboot-file.ts';
 import {
   type DomainName,
@@ -75,17 +76,13 @@ export interface Reboot {
   cancel(by: string): Promise<void>;
 }
 
-/** A guest that was asked to shut down for a reboot that was then given up, and does so later than that. */
-const lateEndMs = 300_000;
-
 /** Reads what a daemon before this one has left in this boot. Never rejects: a file that cannot be believed is said. */
 export async function openReboot(parts: RebootParts): Promise<Reboot> {
   const { book, boot, control, log, power } = parts;
   const ends = createGuestEnds();
   /** Domains whose QEMU said that the guest reset itself, until it is gone. */
   const resetting = new Set<string>();
-  /** When domains were asked to stop, for an attempt that was given up. */
-  const comingDown = new Map<string, number>();
+  const lateEnds = createLateEnds();
   let attempt = new AbortController();
   let hasBegun = false;
   let state = initialState(boot, book.resumed());
@@ -242,23 +239,28 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
 
   const stop = async (domain: StoppedDomain, signal: AbortSignal): Promise<void> => {
     const { uuid, name } = domain;
-    await stopGuest(domain, {
+    const stopped = stopGuest(domain, {
       control,
       ends,
       signal,
       ms: parts.times().shutdownMs,
       onRefusal: parts.settings(name).onRefusal,
       onStep(what) {
-        comingDown.set(uuid, Date.now());
+        lateEnds.asked(uuid, what);
         log.info({ domain: name, by: what }, `Shutting down domain ${printable(name)}`);
       },
+    });
+    await stopped.catch((thrown: unknown) => {
+      // Its owner was asked to shut it down: then it is to stay off.
+      if (asRevivedError(thrown).code === 'refused') lateEnds.forget(uuid);
+      throw thrown;
     });
   };
 
   const isRunning = async (uuid: string): Promise<boolean> =>
     isActive((await control.domainState(uuid)).state);
 
-  /** Each of them that does not run. One that is still coming down is started when it is (see `lateEndMs`). */
+  /** Each of them that does not run; one that is still coming down later (late-ends.ts). */
   const startAgain = async (domains: readonly DomainName[]): Promise<void> => {
     for (const { uuid, name } of domains) {
       try {
@@ -284,13 +286,12 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
 
   const policyOf = (name: string): InstallPolicy => parts.settings(name).afterDriverInstall;
 
-  const onStopped = (uuid: string, name: string): void => {
+  const onStopped = (uuid: string, name: string, detail: string): void => {
     ends.ended(uuid);
     const restart = resetting.delete(uuid);
-    const asked = comingDown.get(uuid);
-    comingDown.delete(uuid);
+    const isLate = lateEnds.take(uuid, detail);
     void dispatch({ kind: 'stopped', uuid, restart, policy: policyOf(name), now: Date.now() });
-    if (asked === undefined || isAttempt(state) || Date.now() - asked > lateEndMs) return;
+    if (!isLate || isAttempt(state)) return;
     if (state.kept.some((one) => one.uuid === uuid)) return;
     void startAgain([{ uuid, name }]);
   };
@@ -348,8 +349,9 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       else if (event.kind !== 'lifecycle') return;
       else if (event.event === 'started') {
         resetting.delete(uuid);
+        lateEnds.forget(uuid);
         void dispatch({ kind: 'started', uuid });
-      } else if (event.event === 'stopped') onStopped(uuid, name);
+      } else if (event.event === 'stopped') onStopped(uuid, name, event.detail);
     },
     arm(domain, by) {
       const mark = domainWord(state, domain.uuid);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { OnRefusal } from '../../../daemon/guest/guest-stop.ts';
 import { openReboot } from '../../../daemon/guest/reboot.ts';
 import type { InstallPolicy } from '../../../daemon/guest/reboot-state.ts';
 import { openResumeBook } from '../../../daemon/guest/resume-book.ts';
@@ -16,17 +17,27 @@ const directory = freshDirectory('reboot');
 const bounded = { timeout: 10_000 };
 const gpu = card('0000:03:00');
 const win = { uuid: 'w', name: 'win', id: 4 };
+const web = { uuid: 'x', name: 'web', id: 2 };
 
-/** A host with one domain that runs and has a card. */
-async function host() {
+/** A host with a domain that runs and has a card, and another that does not run. */
+async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   const dir = mkdtempSync(join(directory.path, 'run-'));
-  const log = createLog('text', 'info', () => {});
-  const world = { runs: true, isPersistent: true, hasRestarted: false };
+  const lines: string[] = [];
+  const log = createLog('text', 'info', (line) => lines.push(line));
+  const world = { runs: true, webRuns: false, isPersistent: true, hasRestarted: false };
+  const settings = {
+    afterDriverInstall: 'ask' as InstallPolicy,
+    onRefusal: 'destroy' as OnRefusal,
+  };
   const asked: string[] = [];
   const ask = (what: string) => async () => {
     asked.push(what);
   };
-  const status = () => ({ state: world.runs ? 'running' : 'shutoff', reason: 'unknown' });
+  const status = (uuid = 'w') => {
+    const runs = uuid === 'w' ? world.runs : world.webRuns;
+    return { state: runs ? 'running' : 'shutoff', reason: 'unknown' };
+  };
+  const list = () => [win, web].map((one) => ({ ...one, ...status(one.uuid) }));
   const open = async () =>
     openReboot({
       ...{ boot: 'b1', path: join(dir, 'reboot.json'), log },
@@ -39,8 +50,8 @@ async function host() {
         isGoingDown: async () => false,
       },
       control: {
-        list: async () => [{ ...win, ...status() }],
-        domainState: async () => status(),
+        list: async () => list(),
+        domainState: async (uuid) => status(uuid),
         isPersistent: async () => world.isPersistent,
         shutdown: ask('shutdown'),
         managedSave: ask('managedSave'),
@@ -51,25 +62,33 @@ async function host() {
         },
       },
       markRequired: async () => {},
-      settings: () => ({ afterDriverInstall: 'ask' as InstallPolicy, onRefusal: 'destroy' }),
-      times: () => ({ graceMs: 60_000, shutdownMs: 1000 }),
+      settings: () => settings,
+      times: () => times,
       cardsOf: () => [gpu],
       hasRestarted: () => world.hasRestarted,
       onChange: () => {},
     });
-  const synced = (): LibvirtEvent => {
-    return { kind: 'synced', version: '9.0.0', domains: [{ ...win, ...status() }] };
-  };
+  const synced = (): LibvirtEvent => ({ kind: 'synced', version: '9.0.0', domains: list() });
   const reboot = await open();
   reboot.onEvent(synced());
   await turns(); // it has begun: nothing is written for that any more
+  const stopped = (one: typeof win, detail: string) => {
+    if (one === win) world.runs = false;
+    else world.webRuns = false;
+    reboot.onEvent({ kind: 'lifecycle', domain: { ...one, id: null }, event: 'stopped', detail });
+  };
   return {
-    ...{ world, asked, reboot, open, synced },
+    ...{ world, settings, asked, lines, reboot, open, synced, stopped },
     stops(reason: string) {
       reboot.onEvent({ kind: 'ending', domain: win, reason });
-      world.runs = false;
-      const domain = { ...win, id: null };
-      reboot.onEvent({ kind: 'lifecycle', domain, event: 'stopped', detail: 'shutdown' });
+      stopped(win, 'shutdown');
+    },
+    /** The guest restarts itself, and is caught; web is asked to shut down. */
+    async stopping() {
+      world.webRuns = true;
+      await reboot.arm(win, 'uid 0');
+      reboot.onEvent({ kind: 'reboot', domain: win });
+      await until(() => asked.includes('shutdown'));
     },
   };
 }
@@ -118,6 +137,40 @@ test(
       if (hasRestarted) await until(() => asked.includes('announce'));
       await next.cancel('uid 0');
       await turns();
+    }
+  },
+);
+
+test('who was told to shut it down by hand does not meet it running again', bounded, async () => {
+  const { settings, stopping, stopped, reboot, lines, asked } = await host({
+    graceMs: 60_000,
+    shutdownMs: 20,
+  });
+  settings.onRefusal = 'wait';
+  await stopping();
+  await until(() => reboot.state().phase === 'idle');
+  assert.match(lines.join(''), /Domain web has not shut down within .* by hand/);
+  stopped(web, 'shutdown');
+  await turns();
+  assert.deepEqual(asked, ['destroy', 'shutdown', 'shutdown'], 'off, as was asked for');
+});
+
+test(
+  'a guest that shuts down after the cancel runs again, one whose plug was pulled does not',
+  bounded,
+  async () => {
+    const ends = [
+      ['shutdown', ['create']],
+      ['destroyed', []],
+    ] as const;
+    for (const [detail, then] of ends) {
+      const { stopping, stopped, reboot, asked } = await host();
+      await stopping();
+      await reboot.cancel('uid 0');
+      await until(() => reboot.state().phase === 'idle');
+      stopped(web, detail);
+      await turns();
+      assert.deepEqual(asked, ['destroy', 'shutdown', ...then], detail);
     }
   },
 );
