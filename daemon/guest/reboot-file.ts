@@ -14,8 +14,10 @@ export async function readRebootState(path: string): Promise<RebootState | undef
   const text = await readOwn(path, maxBytes);
   if (text === undefined) return undefined;
   const file: unknown = JSON.parse(text);
-  if (isRecord(file) && file['version'] === version && isRebootState(file['state'])) {
-    return file['state'];
+  if (isRecord(file) && file['version'] === version && isRecord(file['state'])) {
+    // A daemon before this one knew nothing of them.
+    const state = { unstarted: [], ...file['state'] };
+    if (isRebootState(state)) return state;
   }
   throw new Error(`${path} is not what this version writes`);
 }
@@ -52,6 +54,7 @@ function isRebootState(value: unknown): value is RebootState {
     isList(value['marked'], isMarked) &&
     isList(value['kept'], isStoppedDomain) &&
     isList(value['others'], isStoppedDomain) &&
+    isList(value['unstarted'], (one) => isNamed(one) && isText(one['why'])) &&
     isList(value['left'], isText) &&
     isList(value['restarts'], (one) => isRecord(one) && isText(one['uuid']) && isNumber(one['at']))
   );

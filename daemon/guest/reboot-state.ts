@@ -25,6 +25,11 @@ export interface StoppedDomain extends DomainName {
   readonly cards: readonly CardAddress[];
 }
 
+/** A domain that was stopped for nothing and stays off: `why` is libvirt's reason. */
+interface UnstartedDomain extends DomainName {
+  readonly why: string;
+}
+
 /** What is known of a domain whose driver changed, or may change. */
 export interface MarkedDomain extends DomainName {
   readonly mark: Mark;
@@ -48,7 +53,9 @@ export interface RebootState {
   readonly kept: readonly StoppedDomain[];
   /** Other domains that this attempt stops, and starts again where it is given up. */
   readonly others: readonly StoppedDomain[];
-  /** Those of them that are still to stop, by uuid. */
+  /** Others of an attempt that was given up, which could not be started again. */
+  readonly unstarted: readonly UnstartedDomain[];
+  /** Those of `others` that are still to stop, by uuid. */
   readonly left: readonly string[];
   /** Milliseconds since the epoch: end of the grace period, or until when the host should be down. */
   readonly until: number;
@@ -122,6 +129,7 @@ export type RebootInput =
   | { readonly kind: 'clear'; readonly attempt: number; readonly now: number }
   | { readonly kind: 'sent'; readonly attempt: number }
   | { readonly kind: 'failed'; readonly attempt: number; readonly why: string }
+  | { readonly kind: 'start-failed'; readonly domain: DomainName; readonly why: string }
   | { readonly kind: 'undone'; readonly attempt: number };
 
 export type RebootEffect =
@@ -147,7 +155,7 @@ export interface RebootStep {
 
 /** The state of a boot in which nothing has happened. `autoSpent`: a reboot of ours brought this boot. */
 export function initialState(boot: string, autoSpent: boolean): RebootState {
-  const lists = { marked: [], kept: [], others: [], left: [], restarts: [] };
+  const lists = { marked: [], kept: [], others: [], unstarted: [], left: [], restarts: [] };
   const nothing = { attempt: 0, phase: 'idle', until: 0, sent: false, refusal: '' } as const;
   return { boot, ...nothing, ...lists, autoSpent };
 }

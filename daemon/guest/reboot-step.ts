@@ -21,6 +21,7 @@ const seenLateMs = 300_000;
 const goingDownMs = 900_000;
 const maxMarked = 64;
 const maxRestarts = 64;
+const maxUnstarted = 64;
 
 /** The next state. Inputs that mean nothing now change nothing. `graceMs`: how long a reboot can be cancelled. */
 export function rebootStep(state: RebootState, input: RebootInput, graceMs: number): RebootStep {
@@ -35,7 +36,7 @@ export function rebootStep(state: RebootState, input: RebootInput, graceMs: numb
     case 'restarted':
       return restarted(state, input);
     case 'started':
-      return unchanged({ ...state, kept: state.kept.filter(({ uuid }) => uuid !== input.uuid) });
+      return unchanged(started(state, input.uuid));
     case 'stopped':
       return stopped(state, input);
     case 'consent':
@@ -68,6 +69,11 @@ export function rebootStep(state: RebootState, input: RebootInput, graceMs: numb
       };
     case 'failed':
       return isAttempt(state) ? giveUp(state, input.why) : unchanged(state);
+    case 'start-failed': {
+      const { uuid, name } = input.domain;
+      const unstarted = [...without(state.unstarted, uuid), { uuid, name, why: input.why }];
+      return unchanged({ ...state, unstarted: unstarted.slice(-maxUnstarted) });
+    }
     case 'undone':
       if (state.phase !== 'undoing') return unchanged(state);
       return unchanged({ ...state, phase: 'idle', others: [], left: [] });
@@ -170,6 +176,15 @@ function restarted(
 function withRestart(state: RebootState, uuid: string, at: number): RebootState {
   const others = state.restarts.filter((one) => one.uuid !== uuid).slice(1 - maxRestarts);
   return { ...state, restarts: [...others, { uuid, at }] };
+}
+
+function started(state: RebootState, uuid: string): RebootState {
+  if (![...state.kept, ...state.unstarted].some((one) => one.uuid === uuid)) return state;
+  return {
+    ...state,
+    kept: without(state.kept, uuid),
+    unstarted: without(state.unstarted, uuid),
+  };
 }
 
 function stopped(
@@ -280,7 +295,7 @@ function cancel(state: RebootState, by: string): RebootStep {
   if (isAttempt(state)) return giveUp({ ...state, marked }, `${by} has cancelled it`);
   if (state.phase === 'undoing') return unchanged({ ...state, marked });
   // Nothing is under way: somebody knows better than we do, and wants to hear no more of it.
-  return unchanged({ ...state, marked: [], kept: [], refusal: '' });
+  return unchanged({ ...state, marked: [], kept: [], unstarted: [], refusal: '' });
 }
 
 /** Ends an attempt: what was stopped for it starts again, but for those that were caught. It stays pending. */
@@ -330,8 +345,8 @@ function withMark(state: RebootState, mark: MarkedDomain): RebootState {
   return { ...state, marked: [...rest, mark] };
 }
 
-function without(kept: readonly StoppedDomain[], uuid: string): readonly StoppedDomain[] {
-  return kept.filter((one) => one.uuid !== uuid);
+function without<T extends { readonly uuid: string }>(list: readonly T[], uuid: string) {
+  return list.filter((one) => one.uuid !== uuid);
 }
 
 // As libvirt started them before.

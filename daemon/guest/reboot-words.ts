@@ -37,6 +37,14 @@ export function rebootFindings(
   const failed = resumed.filter((entry) => entry.state === 'failed');
   return [
     ...(isRequired(state) ? [pendingFinding(state)] : []),
+    ...state.unstarted.map(
+      ({ name, why }): Finding => ({
+        rule: 'start-again-failed',
+        severity: 'error',
+        subject: 'host',
+        message: `Domain ${printable(name)} was stopped for a reboot of the host that was given up, and could not be started again (${printable(why)}). It is not tried again: start it by hand.`,
+      }),
+    ),
     ...failed.map(
       ({ name, why }): Finding => ({
         rule: 'resume-failed',

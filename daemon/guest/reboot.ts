@@ -13,6 +13,7 @@ import type { CardAddress } from '../pci/address.ts';
 import { printable } from '../printable.ts';
 import { isReset } from './crash-policy.ts';
 import { createGuestEnds, type GuestControl, type OnRefusal, stopGuest } from './guest-stop.ts';
+import { refuseResuming, surveyHost } from './host-survey.ts';
 import { createLateEnds } from './late-ends.ts';
 import { readRebootState, writeRebootState } from './reboot-file.ts';
 import {
@@ -30,6 +31,7 @@ import {
 import { rebootStep } from './reboot-step.ts';
 import { domainWord, reasonText, rebootLines, wallText } from './reboot-words.ts';
 import type { ResumeBook } from './resume-book.ts';
+import { createUndo } from './undo.ts';
 
 /** A display driver in a guest is another than before. */
 interface InstalledDriver {
@@ -61,6 +63,8 @@ export interface RebootParts {
   readonly hasRestarted: (uuid: string) => boolean;
   readonly log: Log;
   readonly onChange: () => void;
+  /** Milliseconds that libvirt gets to come back before domains that were stopped for nothing count as not started. */
+  readonly libvirtMs?: number | undefined;
 }
 
 export interface Reboot {
@@ -163,14 +167,16 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       case 'catch':
         catchGuest(effect.domain).then(
           () => dispatch({ kind: 'caught', attempt: of }),
-          (thrown: unknown) => {
-            void dispatch({ kind: 'started', uuid: effect.domain.uuid }); // it runs on
+          async (thrown: unknown) => {
+            // Where nobody can tell, it may well be off, and is to start after the reboot.
+            const { uuid } = effect.domain;
+            if (await isRunning(uuid).catch(() => false)) void dispatch({ kind: 'started', uuid });
             failed(thrown);
           },
         );
         return;
       case 'survey':
-        surveyHost().then((running) => {
+        surveyHost(parts, state.until).then((running) => {
           return dispatch({ kind: 'surveyed', attempt: of, running, now: Date.now() });
         }, failed);
         return;
@@ -189,7 +195,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
         await power.withdraw(effect.until).catch(ignored);
         return;
       case 'check':
-        surveyHost().then((running) => {
+        surveyHost(parts, state.until).then((running) => {
           const now = Date.now();
           return running.length === 0
             ? dispatch({ kind: 'clear', attempt: of, now })
@@ -202,7 +208,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
         power.reboot().catch(failed);
         return;
       case 'start-again':
-        void startAgain(effect.domains).then(() => dispatch({ kind: 'undone', attempt: of }));
+        void undo.start(effect.domains).then(() => dispatch({ kind: 'undone', attempt: of }));
         return;
     }
   };
@@ -223,18 +229,6 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     await control.destroy(uuid).catch(async (thrown: unknown) => {
       if (await isRunning(uuid)) throw thrown;
     });
-  };
-
-  /** Which domains run. Rejects where the host must not, or cannot, be rebooted now. */
-  const surveyHost = async (): Promise<readonly StoppedDomain[]> => {
-    refuseResuming(book);
-    if (await power.isGoingDown()) {
-      throw new RevivedError('refused', 'The host is going down already.');
-    }
-    await power.checkReboot(state.until);
-    return (await control.list())
-      .filter((domain) => isActive(domain.state))
-      .map(({ uuid, name, id }) => ({ uuid, name, order: id ?? 0, cards: parts.cardsOf(uuid) }));
   };
 
   const stop = async (domain: StoppedDomain, signal: AbortSignal): Promise<void> => {
@@ -260,21 +254,10 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
   const isRunning = async (uuid: string): Promise<boolean> =>
     isActive((await control.domainState(uuid)).state);
 
-  /** Each of them that does not run; one that is still coming down later (late-ends.ts). */
-  const startAgain = async (domains: readonly DomainName[]): Promise<void> => {
-    for (const { uuid, name } of domains) {
-      try {
-        if (!(await isRunning(uuid))) await control.create(uuid);
-      } catch (thrown) {
-        if (await isRunning(uuid).catch(() => false)) continue; // by somebody else, in the same moment
-        const why = asRevivedError(thrown).message;
-        log.error(
-          { id: 'start-again-failed', domain: name, why },
-          `Domain ${printable(name)} was stopped for a reboot that was given up, and cannot be started again: start it by hand`,
-        );
-      }
-    }
-  };
+  const undo = createUndo({
+    ...{ control, log, libvirtMs: parts.libvirtMs },
+    onFailed: (domain, why) => void dispatch({ kind: 'start-failed', domain, why }),
+  });
 
   const ignored = (thrown: unknown): void => {
     const why = asRevivedError(thrown).message;
@@ -293,7 +276,15 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     void dispatch({ kind: 'stopped', uuid, restart, policy: policyOf(name), now: Date.now() });
     if (!isLate || isAttempt(state)) return;
     if (state.kept.some((one) => one.uuid === uuid)) return;
-    void startAgain([{ uuid, name }]);
+    void undo.start([{ uuid, name }]);
+  };
+
+  /** From a snapshot; in an attempt, one that runs is still to be caught or stopped. */
+  const seeRunning = (running: ReadonlySet<string>): void => {
+    if (isAttempt(state)) return;
+    for (const { uuid } of [...state.kept, ...state.unstarted]) {
+      if (running.has(uuid)) void dispatch({ kind: 'started', uuid });
+    }
   };
 
   const goOn = async (running: ReadonlySet<string>): Promise<void> => {
@@ -302,10 +293,8 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     const goingDown = state.phase === 'rebooting' && (await power.isGoingDown().catch(() => false));
     const now = Date.now();
     void dispatch({ kind: 'began', boot, now, goingDown, resumed: book.resumed() });
+    seeRunning(running);
     // What happened while nobody listened.
-    for (const { uuid } of state.kept) {
-      if (running.has(uuid) && state.phase === 'idle') void dispatch({ kind: 'started', uuid });
-    }
     for (const { uuid, name } of state.marked) {
       if (running.has(uuid)) continue;
       const [restart, policy] = [parts.hasRestarted(uuid), policyOf(name)];
@@ -336,9 +325,11 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     },
     onEvent(event) {
       if (event.kind === 'synced') {
-        const running = event.domains.filter((domain) => isActive(domain.state));
-        if (!hasBegun) void goOn(new Set(running.map(({ uuid }) => uuid)));
-        return;
+        const active = event.domains.filter((domain) => isActive(domain.state));
+        const running = new Set(active.map(({ uuid }) => uuid));
+        if (hasBegun) seeRunning(running);
+        else void goOn(running);
+        return undo.synced();
       }
       const { uuid, name, id } = event.domain;
       if (event.kind === 'reboot') {
@@ -381,20 +372,12 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       if (state.phase === 'rebooting' && state.sent) {
         return refused('It is too late: the host reboots already.');
       }
-      if (state.phase === 'idle' && state.marked.length === 0 && state.kept.length === 0) {
+      const { kept, marked, phase, unstarted } = state;
+      if (phase === 'idle' && [...kept, ...marked, ...unstarted].length === 0) {
         return refused('There is nothing to cancel: no reboot is pending, and no domain is armed.');
       }
       log.warn({ id: 'host-reboot-cancel', by }, 'Somebody cancels a reboot of the host');
       return dispatch({ kind: 'cancel', by });
     },
   };
-}
-
-// While domains of the last reboot are being started, their list is not to be replaced by that of a next one.
-function refuseResuming(book: ResumeBook): void {
-  if (!book.isBusy()) return;
-  throw new RevivedError(
-    'refused',
-    'The domains that ran before the last reboot are still being started.',
-  );
 }

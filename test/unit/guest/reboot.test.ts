@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { RevivedError } from '../../../daemon/errors.ts';
 import type { OnRefusal } from '../../../daemon/guest/guest-stop.ts';
 import { openReboot } from '../../../daemon/guest/reboot.ts';
 import type { InstallPolicy } from '../../../daemon/guest/reboot-state.ts';
+import { rebootFindings } from '../../../daemon/guest/reboot-words.ts';
 import { openResumeBook } from '../../../daemon/guest/resume-book.ts';
 import type { LibvirtEvent } from '../../../daemon/libvirt/session.ts';
 import { createLog } from '../../../daemon/log.ts';
@@ -24,7 +26,10 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   const dir = mkdtempSync(join(directory.path, 'run-'));
   const lines: string[] = [];
   const log = createLog('text', 'info', (line) => lines.push(line));
-  const world = { runs: true, webRuns: false, isPersistent: true, hasRestarted: false };
+  const world = {
+    ...{ runs: true, webRuns: false, isPersistent: true, hasRestarted: false },
+    ...{ isAway: false, createFails: '' },
+  };
   const settings = {
     afterDriverInstall: 'ask' as InstallPolicy,
     onRefusal: 'destroy' as OnRefusal,
@@ -36,6 +41,9 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   const status = (uuid = 'w') => {
     const runs = uuid === 'w' ? world.runs : world.webRuns;
     return { state: runs ? 'running' : 'shutoff', reason: 'unknown' };
+  };
+  const here = () => {
+    if (world.isAway) throw new RevivedError('libvirt', 'There is no connection to libvirt yet.');
   };
   const list = () => [win, web].map((one) => ({ ...one, ...status(one.uuid) }));
   const open = async () =>
@@ -50,15 +58,27 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
         isGoingDown: async () => false,
       },
       control: {
-        list: async () => list(),
-        domainState: async (uuid) => status(uuid),
+        async list() {
+          here();
+          return list();
+        },
+        async domainState(uuid) {
+          here();
+          return status(uuid);
+        },
         isPersistent: async () => world.isPersistent,
         shutdown: ask('shutdown'),
         managedSave: ask('managedSave'),
-        create: ask('create'),
+        async create(uuid) {
+          here();
+          if (world.createFails !== '') throw new Error(world.createFails);
+          asked.push('create');
+          if (uuid === 'x') world.webRuns = true;
+        },
         async destroy() {
           asked.push('destroy');
-          world.runs = false;
+          if (!world.isAway) world.runs = false;
+          here();
         },
       },
       markRequired: async () => {},
@@ -67,6 +87,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
       cardsOf: () => [gpu],
       hasRestarted: () => world.hasRestarted,
       onChange: () => {},
+      libvirtMs: 300,
     });
   const synced = (): LibvirtEvent => ({ kind: 'synced', version: '9.0.0', domains: list() });
   const reboot = await open();
@@ -171,6 +192,70 @@ test(
       stopped(web, detail);
       await turns();
       assert.deepEqual(asked, ['destroy', 'shutdown', ...then], detail);
+    }
+  },
+);
+
+test(
+  'given up while libvirt is away: what was stopped starts when it is back',
+  bounded,
+  async () => {
+    const { stopping, stopped, reboot, asked, world, synced } = await host({
+      ...{ graceMs: 20, shutdownMs: 1000 },
+    });
+    await stopping();
+    stopped(web, 'shutdown');
+    world.isAway = true; // the question before the reboot fails
+    await until(() => reboot.state().phase === 'undoing');
+    await turns();
+    assert.deepEqual([reboot.state().phase, reboot.state().others.length], ['undoing', 1]);
+    world.isAway = false;
+    reboot.onEvent(synced());
+    await until(() => reboot.state().phase === 'idle');
+    assert.deepEqual([asked.at(-1), reboot.state().unstarted], ['create', []]);
+  },
+);
+
+test(
+  'what cannot be started again is a finding until it runs, and not waited for',
+  bounded,
+  async () => {
+    for (const why of ['no card', 'There is no connection to libvirt yet.']) {
+      const { stopping, stopped, reboot, asked, world, synced } = await host();
+      await stopping();
+      stopped(web, 'shutdown');
+      if (why === 'no card') world.createFails = why;
+      else world.isAway = true;
+      await reboot.cancel('uid 0');
+      await until(() => reboot.state().phase === 'idle');
+      const told = () =>
+        rebootFindings(reboot.state(), []).filter((one) => one.rule === 'start-again-failed');
+      assert.match(
+        told()[0]?.message ?? '',
+        /^Domain web was stopped for .*(no card|no connection)/,
+      );
+      assert.ok(!asked.includes('create'));
+      Object.assign(world, { isAway: false, webRuns: true });
+      reboot.onEvent(synced());
+      assert.deepEqual(told(), []);
+    }
+  },
+);
+
+test(
+  'the connection is lost while a guest is caught: it is kept, unless it is seen to run',
+  bounded,
+  async () => {
+    for (const runs of [false, true]) {
+      const { reboot, world, synced } = await host();
+      await reboot.arm(win, 'uid 0');
+      world.isAway = true;
+      reboot.onEvent({ kind: 'reboot', domain: win });
+      await until(() => reboot.state().phase === 'idle');
+      assert.deepEqual(reboot.state().kept.length, 1);
+      Object.assign(world, { isAway: false, runs });
+      reboot.onEvent(synced());
+      assert.equal(reboot.holds('w'), !runs);
     }
   },
 );

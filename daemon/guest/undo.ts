@@ -1,0 +1,85 @@
+/** Starts again what was stopped for a reboot of the host that was then given up; waits for libvirt where it is away. */
+import { atDeadline } from '../deadline.ts';
+import { asRevivedError } from '../errors.ts';
+import { isActive } from '../libvirt/news.ts';
+import { LibvirtError } from '../libvirt/protocol.ts';
+import type { Log } from '../log.ts';
+import { printable } from '../printable.ts';
+import type { GuestControl } from './guest-stop.ts';
+import type { DomainName } from './reboot-state.ts';
+
+export interface UndoParts {
+  readonly control: Pick<GuestControl, 'domainState' | 'create'>;
+  readonly log: Log;
+  /** It stays off; `why` is libvirt's reason. */
+  readonly onFailed: (domain: DomainName, why: string) => void;
+  /** Milliseconds that libvirt gets to come back, for all of them together. */
+  readonly libvirtMs?: number | undefined;
+}
+
+export interface Undo {
+  /** Each of them that does not run, in this order. Resolves when each runs or has failed; never rejects. */
+  start(domains: readonly DomainName[]): Promise<void>;
+  /** libvirt is there (again). */
+  synced(): void;
+}
+
+/** As long as it gets after a boot (resume.ts). */
+const usualLibvirtMs = 600_000;
+
+/** Nothing is to be started yet. */
+export function createUndo(parts: UndoParts): Undo {
+  const { control, log } = parts;
+  const waiting = new Set<() => void>();
+
+  /** True when libvirt is back before `end` (performance.now). */
+  const back = (end: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      const settle = (isBack: boolean): void => {
+        calm();
+        waiting.delete(onBack);
+        resolve(isBack);
+      };
+      const onBack = (): void => settle(true);
+      const calm = atDeadline(Math.max(0, end - performance.now()), () => settle(false));
+      waiting.add(onBack);
+    });
+
+  const isRunning = async (uuid: string): Promise<boolean> =>
+    isActive((await control.domainState(uuid)).state);
+
+  const startOne = async (domain: DomainName, end: number): Promise<void> => {
+    const { uuid, name } = domain;
+    for (;;) {
+      try {
+        if (!(await isRunning(uuid))) await control.create(uuid);
+        return;
+      } catch (thrown) {
+        if (isAbsence(thrown) && (await back(end))) continue;
+        if (await isRunning(uuid).catch(() => false)) return; // by somebody else, in the same moment
+        const why = asRevivedError(thrown).message;
+        log.error(
+          { id: 'start-again-failed', domain: name, why },
+          `Domain ${printable(name)} was stopped for a reboot that was given up, and cannot be started again: start it by hand`,
+        );
+        parts.onFailed(domain, why);
+        return;
+      }
+    }
+  };
+
+  return {
+    async start(domains) {
+      const end = performance.now() + (parts.libvirtMs ?? usualLibvirtMs);
+      for (const domain of domains) await startOne(domain, end);
+    },
+    synced() {
+      for (const onBack of [...waiting]) onBack();
+    },
+  };
+}
+
+// Errors of libvirt itself have a number: then it is there.
+function isAbsence(thrown: unknown): boolean {
+  return asRevivedError(thrown).code === 'libvirt' && !(thrown instanceof LibvirtError);
+}
