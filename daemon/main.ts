@@ -234,8 +234,10 @@ async function main(): Promise<void> {
     if (stopping) return;
     stopping = true;
     notify.tell('STOPPING=1');
-    libvirt.stop();
+    // Before: calls that end with the connection have not failed.
+    reboot.close();
     guests.close();
+    libvirt.stop();
     await desk.settle(settleMs);
     // A host that goes down in order has not died with its cards lent (pipeline/recovery.ts).
     await journal.append({

@@ -6,8 +6,11 @@ import { atDeadline } from '../deadline.ts';
 import { asRevivedError, RevivedError } from '../errors.ts';
 import type { Domains } from '../libvirt/domains.ts';
 import { isActive } from '../libvirt/news.ts';
+import type { Log } from '../log.ts';
 import { printable } from '../printable.ts';
+import { refuseResuming } from './host-survey.ts';
 import type { DomainName } from './reboot-state.ts';
+import type { ResumeBook } from './resume-book.ts';
 
 /** wait: the reboot is given up. save: its memory goes to disk. destroy: its plug is pulled. */
 export type OnRefusal = 'wait' | 'save' | 'destroy';
@@ -81,6 +84,44 @@ export async function stopGuest(domain: DomainName, parts: StopParts): Promise<v
   );
   if (await isOff()) return;
   throw refusal(name, `has not shut down, and on-refusal: ${onRefusal} failed: ${failure ?? ''}`);
+}
+
+/**
+ * Pulls the plug of a guest that has just shut itself down to restart. Rejects with `refused` where that is not done, and with
+ * libvirt's error where the guest runs on or nobody can tell.
+ */
+export async function catchGuest(
+  { uuid, name }: DomainName,
+  parts: {
+    readonly book: Pick<ResumeBook, 'isBusy'>;
+    readonly control: Pick<GuestControl, 'domainState' | 'destroy' | 'isPersistent'>;
+    readonly log: Log;
+  },
+): Promise<void> {
+  const { book, control, log } = parts;
+  refuseResuming(book);
+  if (!(await control.isPersistent(uuid))) {
+    throw new RevivedError(
+      'refused',
+      `Domain ${printable(name)} is transient: nothing could start it again after the reboot.`,
+      'Define it, or shut it down and reboot the host by hand.',
+    );
+  }
+  log.warn(
+    { id: 'guest-caught', domain: name },
+    `Domain ${printable(name)} has shut itself down to restart: it is stopped until the host has rebooted`,
+  );
+  await control.destroy(uuid).catch(async (thrown: unknown) => {
+    if (await isRunning(control, uuid)) throw thrown;
+  });
+}
+
+/** True while the domain is active. Rejects where libvirt does not tell. */
+export async function isRunning(
+  control: Pick<GuestControl, 'domainState'>,
+  uuid: string,
+): Promise<boolean> {
+  return isActive((await control.domainState(uuid)).state);
 }
 
 function refusal(name: string, what: string): RevivedError {

@@ -33,6 +33,8 @@ export interface HostReboot extends Pick<Reboot, 'onDriverChange' | 'onEvent' | 
   onGuests(): void;
   /** Starts what ran before a reboot of ours. Call it when libvirt is being connected to. */
   resume(): Promise<void>;
+  /** The daemon ends in order. Before libvirt is left. */
+  close(): void;
 }
 
 /** Opens what a daemon, or a boot, before this one has left. Never rejects. */
@@ -88,6 +90,10 @@ export async function openHostReboot(parts: HostRebootParts): Promise<HostReboot
       const end = pipeline.onChange(resume.look);
       await resume.run();
       end();
+    },
+    close() {
+      reboot.close();
+      resume.close();
     },
   };
 }

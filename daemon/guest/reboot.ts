@@ -12,8 +12,15 @@ import type { Log } from '../log.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { printable } from '../printable.ts';
 import { isReset } from './crash-policy.ts';
-import { createGuestEnds, type GuestControl, type OnRefusal, stopGuest } from './guest-stop.ts';
-import { refuseResuming, surveyHost } from './host-survey.ts';
+import {
+  catchGuest,
+  createGuestEnds,
+  type GuestControl,
+  isRunning,
+  type OnRefusal,
+  stopGuest,
+} from './guest-stop.ts';
+import { surveyHost } from './host-survey.ts';
 import { createLateEnds } from './late-ends.ts';
 import { readRebootState, writeRebootState } from './reboot-file.ts';
 import {
@@ -78,6 +85,11 @@ export interface Reboot {
   arm(domain: DomainName, by: string): Promise<void>;
   rebootNow(by: string): Promise<void>;
   cancel(by: string): Promise<void>;
+  /**
+   * The daemon ends in order: nothing is decided or begun any more, so that what fails because of that end is no answer. What
+   * is decided already is still written. Call it before libvirt is left.
+   */
+  close(): void;
 }
 
 /** Reads what a daemon before this one has left in this boot. Never rejects: a file that cannot be believed is said. */
@@ -89,11 +101,13 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
   const lateEnds = createLateEnds();
   let attempt = new AbortController();
   let hasBegun = false;
+  let isClosed = false;
   let state = initialState(boot, book.resumed());
   let work = Promise.resolve();
 
   /** The next state at once; on disk, and done, in turn. Resolves when it is on disk. */
   const dispatch = (input: RebootInput): Promise<void> => {
+    if (isClosed) return Promise.resolve();
     const before = state;
     const { state: next, effects } = rebootStep(before, input, parts.times().graceMs);
     if (next === before && effects.length === 0) return Promise.resolve();
@@ -139,6 +153,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     problem: string | undefined,
   ): Promise<void> => {
     for (const effect of effects) {
+      if (isClosed) return;
       // What an attempt wanted is not done after it; timers and announcements are no part of that.
       const isAnyones = effect.kind === 'wake' || effect.kind === 'withdraw';
       if (state.attempt !== of && !isAnyones) continue;
@@ -165,12 +180,13 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
         );
         return;
       case 'catch':
-        catchGuest(effect.domain).then(
+        catchGuest(effect.domain, parts).then(
           () => dispatch({ kind: 'caught', attempt: of }),
           async (thrown: unknown) => {
             // Where nobody can tell, it may well be off, and is to start after the reboot.
             const { uuid } = effect.domain;
-            if (await isRunning(uuid).catch(() => false)) void dispatch({ kind: 'started', uuid });
+            if (await isRunning(control, uuid).catch(() => false))
+              void dispatch({ kind: 'started', uuid });
             failed(thrown);
           },
         );
@@ -213,24 +229,6 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     }
   };
 
-  const catchGuest = async ({ uuid, name }: DomainName): Promise<void> => {
-    refuseResuming(book);
-    if (!(await control.isPersistent(uuid))) {
-      throw new RevivedError(
-        'refused',
-        `Domain ${printable(name)} is transient: nothing could start it again after the reboot.`,
-        'Define it, or shut it down and reboot the host by hand.',
-      );
-    }
-    log.warn(
-      { id: 'guest-caught', domain: name },
-      `Domain ${printable(name)} has shut itself down to restart: it is stopped until the host has rebooted`,
-    );
-    await control.destroy(uuid).catch(async (thrown: unknown) => {
-      if (await isRunning(uuid)) throw thrown;
-    });
-  };
-
   const stop = async (domain: StoppedDomain, signal: AbortSignal): Promise<void> => {
     const { uuid, name } = domain;
     const stopped = stopGuest(domain, {
@@ -251,9 +249,6 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     });
   };
 
-  const isRunning = async (uuid: string): Promise<boolean> =>
-    isActive((await control.domainState(uuid)).state);
-
   const undo = createUndo({
     ...{ control, log, libvirtMs: parts.libvirtMs },
     onFailed: (domain, why) => void dispatch({ kind: 'start-failed', domain, why }),
@@ -266,6 +261,10 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
 
   const refused = (message: string, advice?: string): Promise<never> =>
     Promise.reject(new RevivedError('refused', message, advice));
+
+  const refuseClosed = (): void => {
+    if (isClosed) throw new RevivedError('cancelled', 'revived stops.', 'Try again in a moment.');
+  };
 
   const policyOf = (name: string): InstallPolicy => parts.settings(name).afterDriverInstall;
 
@@ -344,7 +343,8 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
         void dispatch({ kind: 'started', uuid });
       } else if (event.event === 'stopped') onStopped(uuid, name, event.detail);
     },
-    arm(domain, by) {
+    async arm(domain, by) {
+      refuseClosed();
       const mark = domainWord(state, domain.uuid);
       if (mark === 'guest-restarting' || mark === 'reboot-pending' || mark === 'rebooting') {
         return refused(
@@ -355,7 +355,8 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       log.info({ id: 'host-reboot-arm', domain: domain.name, by }, 'Armed for a driver install');
       return dispatch({ kind: 'arm', domain, cards: parts.cardsOf(domain.uuid) });
     },
-    rebootNow(by) {
+    async rebootNow(by) {
+      refuseClosed();
       if (state.phase !== 'idle') {
         return refused(`A reboot is under way: ${reasonText(state)}.`);
       }
@@ -368,7 +369,8 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       log.warn({ id: 'host-reboot-consent', by }, 'Somebody agrees to a reboot of the host');
       return dispatch({ kind: 'consent' });
     },
-    cancel(by) {
+    async cancel(by) {
+      refuseClosed();
       if (state.phase === 'rebooting' && state.sent) {
         return refused('It is too late: the host reboots already.');
       }
@@ -378,6 +380,11 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
       }
       log.warn({ id: 'host-reboot-cancel', by }, 'Somebody cancels a reboot of the host');
       return dispatch({ kind: 'cancel', by });
+    },
+    close() {
+      isClosed = true;
+      attempt.abort();
+      undo.close();
     },
   };
 }

@@ -4,11 +4,10 @@
  */
 import { atDeadline } from '../deadline.ts';
 import { asRevivedError } from '../errors.ts';
-import { isActive } from '../libvirt/news.ts';
 import type { Log } from '../log.ts';
 import type { CardAddress } from '../pci/address.ts';
 import { printable } from '../printable.ts';
-import type { GuestControl } from './guest-stop.ts';
+import { type GuestControl, isRunning } from './guest-stop.ts';
 import type { ResumeBook, ResumeEntry } from './resume-book.ts';
 
 export interface ResumeParts {
@@ -27,6 +26,8 @@ export interface Resume {
   run(): Promise<void>;
   /** Something has changed: what was not ready may be. */
   look(): void;
+  /** The daemon ends in order: no start begins any more, and one that fails because of it has not. Before libvirt is left. */
+  close(): void;
 }
 
 const usualReadyMs = 600_000;
@@ -37,6 +38,7 @@ const maxTries = 2;
 export function createResume(parts: ResumeParts): Resume {
   const { book, control, log } = parts;
   let look: () => void = () => {};
+  let isClosed = false;
 
   /** What is still missing when the time is over; undefined as soon as nothing is. */
   const ready = (cards: readonly CardAddress[]): Promise<string | undefined> =>
@@ -48,7 +50,7 @@ export function createResume(parts: ResumeParts): Resume {
       };
       const calm = atDeadline(parts.readyMs ?? usualReadyMs, end);
       look = () => {
-        if (parts.waitsFor(cards) === undefined) end();
+        if (isClosed || parts.waitsFor(cards) === undefined) end();
       };
       look();
     });
@@ -58,29 +60,31 @@ export function createResume(parts: ResumeParts): Resume {
     parts.onChange(entry.uuid);
   };
 
-  const isRunning = async (uuid: string): Promise<boolean> =>
-    isActive((await control.domainState(uuid)).state);
-
   const start = async (entry: ResumeEntry): Promise<void> => {
     const absent = await ready([]);
     if (absent !== undefined) throw new Error(absent);
     // By libvirt's autostart, or by the daemon before this one; then its cards are not to be waited for.
-    if (await isRunning(entry.uuid)) return;
+    if (await isRunning(control, entry.uuid)) return;
     const missing = await ready(entry.cards);
-    if (await isRunning(entry.uuid)) return;
+    if (await isRunning(control, entry.uuid)) return;
     if (missing !== undefined) throw new Error(missing);
     if (entry.tries >= maxTries) throw new Error('its start was interrupted twice');
+    if (isClosed) return;
     await note({ ...entry, state: 'starting', tries: entry.tries + 1 });
     try {
       await control.create(entry.uuid);
     } catch (thrown) {
-      const isUp = await isRunning(entry.uuid).catch(() => false); // then the first error is the one to tell
+      const isUp = await isRunning(control, entry.uuid).catch(() => false); // then the first error is the one to tell
       if (!isUp) throw thrown;
     }
   };
 
   return {
     look: () => look(),
+    close() {
+      isClosed = true;
+      look();
+    },
     async run() {
       try {
         // Also where nothing is to be started: else each later boot counted as one that a reboot of ours has brought.
@@ -97,6 +101,7 @@ export function createResume(parts: ResumeParts): Resume {
             () => '',
             (thrown: unknown) => asRevivedError(thrown).message,
           );
+          if (isClosed) return;
           const tried = book.entries().find(({ uuid }) => uuid === entry.uuid) ?? entry;
           await note({ ...tried, state: why === '' ? 'started' : 'failed', why });
           if (why === '') log.info({ id: 'resumed', domain: name }, `Domain ${name} runs again`);

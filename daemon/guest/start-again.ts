@@ -93,7 +93,8 @@ export function createStartAgain(parts: StartAgainParts): StartAgain {
       const error = asRevivedError(thrown);
       const isInvalid = error instanceof LibvirtError && error.number === operationInvalid;
       if (isInvalid && isActive((await libvirt.domainState(uuid)).state)) return;
-      // Without libvirt it stays due, until libvirt is there again.
+      // Without libvirt it stays due, until libvirt is there again; or the daemon ends, and the next one goes on.
+      if (error.code === 'cancelled') throw error;
       if (error.code === 'libvirt' && !(error instanceof LibvirtError)) throw error;
       const now = runs.get(uuid);
       if (now?.running === false) await runs.set({ ...now, due: null });

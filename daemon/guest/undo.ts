@@ -1,11 +1,10 @@
 /** Starts again what was stopped for a reboot of the host that was then given up; waits for libvirt where it is away. */
 import { atDeadline } from '../deadline.ts';
 import { asRevivedError } from '../errors.ts';
-import { isActive } from '../libvirt/news.ts';
 import { LibvirtError } from '../libvirt/protocol.ts';
 import type { Log } from '../log.ts';
 import { printable } from '../printable.ts';
-import type { GuestControl } from './guest-stop.ts';
+import { type GuestControl, isRunning } from './guest-stop.ts';
 import type { DomainName } from './reboot-state.ts';
 
 export interface UndoParts {
@@ -22,6 +21,8 @@ export interface Undo {
   start(domains: readonly DomainName[]): Promise<void>;
   /** libvirt is there (again). */
   synced(): void;
+  /** Nothing is started any more, and no failure is one. */
+  close(): void;
 }
 
 /** As long as it gets after a boot (resume.ts). */
@@ -31,6 +32,7 @@ const usualLibvirtMs = 600_000;
 export function createUndo(parts: UndoParts): Undo {
   const { control, log } = parts;
   const waiting = new Set<() => void>();
+  let isClosed = false;
 
   /** True when libvirt is back before `end` (performance.now). */
   const back = (end: number): Promise<boolean> =>
@@ -45,18 +47,16 @@ export function createUndo(parts: UndoParts): Undo {
       waiting.add(onBack);
     });
 
-  const isRunning = async (uuid: string): Promise<boolean> =>
-    isActive((await control.domainState(uuid)).state);
-
   const startOne = async (domain: DomainName, end: number): Promise<void> => {
     const { uuid, name } = domain;
-    for (;;) {
+    while (!isClosed) {
       try {
-        if (!(await isRunning(uuid))) await control.create(uuid);
+        if (!(await isRunning(control, uuid))) await control.create(uuid);
         return;
       } catch (thrown) {
         if (isAbsence(thrown) && (await back(end))) continue;
-        if (await isRunning(uuid).catch(() => false)) return; // by somebody else, in the same moment
+        if (await isRunning(control, uuid).catch(() => false)) return; // by somebody else, in the same moment
+        if (isClosed) return;
         const why = asRevivedError(thrown).message;
         log.error(
           { id: 'start-again-failed', domain: name, why },
@@ -74,6 +74,10 @@ export function createUndo(parts: UndoParts): Undo {
       for (const domain of domains) await startOne(domain, end);
     },
     synced() {
+      for (const onBack of [...waiting]) onBack();
+    },
+    close() {
+      isClosed = true;
       for (const onBack of [...waiting]) onBack();
     },
   };

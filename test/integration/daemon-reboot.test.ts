@@ -100,6 +100,7 @@ async function word(): Promise<unknown> {
 }
 const reboots = () => logind.asked.filter((call) => call === 'Reboot false').length;
 const rebooted = () => room.until('logind is asked to reboot', () => reboots() > 0);
+const onDisk = () => readFileSync(join(room.hooks.dir, 'run/revived/reboot.json'), 'utf8');
 const mark = () => join(room.hooks.dir, 'run/reboot-required');
 
 test(
@@ -152,6 +153,8 @@ test(
     ]) {
       // A daemon may have been quick enough to say the next one too before it was killed.
       await room.until(id, () => `${earlier}${daemon.log()}`.includes(`id=${id}`));
+      // It is said before it is on disk, and the guest restarts only once.
+      await room.until('it is on disk', () => !onDisk().includes('"mark":"armed"'));
       await crash();
       earlier += daemon.log();
       assert.equal(reboots(), 0, `no reboot is left behind in ${id}`);

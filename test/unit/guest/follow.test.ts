@@ -62,6 +62,8 @@ interface Options {
   readonly mayStart?: boolean;
   /** What libvirt makes of a change of the reboot action. */
   readonly action?: 'refused' | 'silence';
+  /** libvirt does not answer to a start. */
+  readonly isSlow?: boolean;
 }
 
 async function lab(t: TestContext, options: Options = {}) {
@@ -81,6 +83,7 @@ async function lab(t: TestContext, options: Options = {}) {
     );
     if (name === 'reboot-action' && options.action === 'silence') return undefined;
     if (name === 'reboot-action' && options.action === 'refused') return fault(frame, 3, 'no');
+    if (name === 'create' && options.isSlow === true) return undefined;
     if (name === 'create' && refusal !== undefined) return fault(frame, ...refusal);
     return reply(frame, (w) => (name === 'is-persistent' ? w.i32(options.transient ? 0 : 1) : w));
   });
@@ -112,9 +115,12 @@ async function lab(t: TestContext, options: Options = {}) {
     onView: () => {},
     mayStart: () => options.mayStart !== false,
   });
-  t.after(async () => {
+  const leave = () => {
     follower.close();
-    connection.close(new RevivedError('cancelled', 'the test is over'));
+    connection.close(new RevivedError('cancelled', 'the daemon ends'));
+  };
+  t.after(async () => {
+    leave();
     await peer.close();
   });
   const told = (change: Change) => {
@@ -125,7 +131,7 @@ async function lab(t: TestContext, options: Options = {}) {
   const lifecycle = (event: string, detail: string) =>
     follower.onEvent({ kind: 'lifecycle', domain: domain(), event, detail });
   return {
-    ...{ calls, lines, resets, follower, runs, dir, lifecycle },
+    ...{ calls, lines, resets, follower, runs, dir, lifecycle, leave },
     saved: () => (existsSync(runsPath) ? readFileSync(runsPath, 'utf8') : ''),
     refuse(number: number, message: string) {
       refusal = [number, message];
@@ -300,6 +306,17 @@ test(
     assert.match(third.lines.join(''), /stays off/);
   },
 );
+
+test('the daemon ends in order while libvirt starts it: it is due still', bounded, async (t) => {
+  const it = await running(t, { ...cold, isSlow: true });
+  it.ends('guest-reset');
+  it.lifecycle('stopped', 'shutdown');
+  await it.bringHome();
+  await until(() => it.calls.includes('create'));
+  it.leave();
+  await it.quiet();
+  assert.deepEqual([it.runs.get(uuid)?.due, it.follower.findings()], ['reboot', []]);
+});
 
 test('the daemon ends in the moment of the reset: the run is known again', bounded, async (t) => {
   const first = await running(t);

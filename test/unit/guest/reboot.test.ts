@@ -1,6 +1,6 @@
 /** What the executor makes of libvirt's events, and what it refuses. With real domains: daemon-reboot.test.ts. */
 import assert from 'node:assert/strict';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { RevivedError } from '../../../daemon/errors.ts';
@@ -28,7 +28,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   const log = createLog('text', 'info', (line) => lines.push(line));
   const world = {
     ...{ runs: true, webRuns: false, isPersistent: true, hasRestarted: false },
-    ...{ isAway: false, createFails: '' },
+    ...{ isAway: false, isStopping: false, createFails: '' },
   };
   const settings = {
     afterDriverInstall: 'ask' as InstallPolicy,
@@ -43,6 +43,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
     return { state: runs ? 'running' : 'shutoff', reason: 'unknown' };
   };
   const here = () => {
+    if (world.isStopping) throw new RevivedError('cancelled', 'revived stops');
     if (world.isAway) throw new RevivedError('libvirt', 'There is no connection to libvirt yet.');
   };
   const list = () => [win, web].map((one) => ({ ...one, ...status(one.uuid) }));
@@ -99,6 +100,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
     reboot.onEvent({ kind: 'lifecycle', domain: { ...one, id: null }, event: 'stopped', detail });
   };
   return {
+    path: join(dir, 'reboot.json'),
     ...{ world, settings, asked, lines, reboot, open, synced, stopped },
     stops(reason: string) {
       reboot.onEvent({ kind: 'ending', domain: win, reason });
@@ -257,5 +259,30 @@ test(
       reboot.onEvent(synced());
       assert.equal(reboot.holds('w'), !runs);
     }
+  },
+);
+
+test(
+  'a daemon that ends in order leaves the attempt as it is, for the next one',
+  bounded,
+  async () => {
+    const { stopping, stopped, reboot, world, path, asked } = await host();
+    await stopping();
+    const [state, left] = [reboot.state(), readFileSync(path, 'utf8')];
+    reboot.close();
+    world.isStopping = true;
+    stopped(web, 'shutdown');
+    reboot.onDriverChange({
+      uuid: 'x',
+      domain: 'web',
+      card: gpu,
+      from: '1',
+      to: '2',
+      oldSeenAt: 0,
+    });
+    await assert.rejects(reboot.cancel('uid 0'), { code: 'cancelled' });
+    await turns();
+    assert.deepEqual([reboot.state(), readFileSync(path, 'utf8')], [state, left]);
+    assert.ok(!asked.includes('announce'));
   },
 );

@@ -20,7 +20,7 @@ function host(t: TestContext) {
   const log: string[] = [];
   const started: string[] = [];
   const running = new Set<string>();
-  const world = { missing: '', fails: '' };
+  const world = { missing: '', fails: '', end: () => {} };
   return {
     ...{ path, log, started, running, world },
     async daemon(boot: string) {
@@ -35,6 +35,7 @@ function host(t: TestContext) {
           }),
           async create(uuid) {
             started.push(`${uuid} in ${boot}`);
+            world.end();
             if (world.fails === uuid) throw new Error('no card');
             running.add(uuid);
           },
@@ -159,4 +160,21 @@ test('a file that is not ours, or not whole, starts nothing', async (t) => {
     assert.deepEqual([started, book.resumed()], [[], false]);
   }
   assert.equal(log.filter((line) => line.includes('id=resume-failed')).length, 3);
+});
+
+test('a daemon that ends in order, in the middle of a start, has not failed at it', async (t) => {
+  const { daemon, started, world, log } = host(t);
+  await (await daemon('b1')).book.plan([web, { ...win, cards: [] }]);
+  const { resume, book } = await daemon('b2');
+  world.end = resume.close;
+  world.fails = 'x';
+  await resume.run();
+  assert.deepEqual(
+    book.entries().map(({ state }) => state),
+    ['starting', 'waiting'],
+  );
+  assert.ok(!log.join('').includes('resume-failed'));
+  Object.assign(world, { end: () => {}, fails: '' });
+  await (await daemon('b2')).resume.run();
+  assert.deepEqual(started, ['x in b2', 'x in b2', 'w in b2']);
 });
