@@ -199,12 +199,12 @@ function stopped(
     return unchanged(state);
   }
   if (marked.mark === 'reboot-pending') return unchanged(state);
-  const consent = consentOf(marked, policy);
+  // What was agreed to is that its restart is a reboot of the host: a shutdown may be for tonight.
+  const consent = restart ? consentOf(marked, policy) : 'none';
   const pending = withMark(state, { ...marked, consent, mark: 'reboot-pending' });
   if (consent === 'none') return unchanged(pending);
   const own = { uuid, name: marked.name, order: 0, cards: marked.cards };
-  const kept = restart ? [...without(state.kept, uuid), own] : state.kept;
-  return begin({ ...pending, kept }, consent);
+  return begin({ ...pending, kept: [...without(state.kept, uuid), own] }, consent);
 }
 
 /** Begins an attempt, unless one is under way. */

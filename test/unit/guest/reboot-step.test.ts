@@ -112,6 +112,19 @@ test('armed, and a reboot of the guest is a stop: that stop is the restart, a sh
   assert.deepEqual(state().kept, [{ ...win, order: 0, cards: [gpu] }], 'it stays off until then');
 });
 
+test('a stop that is no restart makes it pending, whatever was agreed to, and begins nothing', () => {
+  for (const agreed of ['auto', 'person']) {
+    const { feed, state } = machine();
+    if (agreed === 'person') feed({ kind: 'arm', domain: win, cards: [gpu] });
+    feed({ ...change, domain: win, policy: agreed === 'auto' ? 'auto' : 'ask' });
+    const stop = { kind: 'stopped', uuid: 'w', restart: false, policy: 'auto', now: 2e6 } as const;
+    assert.deepEqual([feed(stop), state().phase, state().kept], [[], 'idle', []], agreed);
+    assert.equal(state().marked[0]?.mark, 'reboot-pending');
+    assert.ok(isRequired(state()));
+    assert.deepEqual(feed({ kind: 'consent' }), ['survey']);
+  }
+});
+
 test('a version that is seen only after the restart counts as restarted', () => {
   const stop = { ...restarted, kind: 'stopped', uuid: 'w', restart: true } as const;
   for (const restart of [restarted, stop]) {
@@ -342,6 +355,7 @@ test('whatever happens: no reboot without consent, none after a cancel, none twi
     run(list, ms, (input, before, after, did) => {
       const isAuto = input.kind === 'driver-changed' && input.policy === 'auto';
       if (input.kind === 'consent' || input.kind === 'arm' || isAuto) agreed = true;
+      if (input.kind === 'stopped' && !input.restart) assert.equal(after.attempt, before.attempt);
       if (input.kind === 'cancel' && !before.sent) {
         assert.ok(!isAttempt(after) && !did.includes('reboot'));
         assert.ok(after.marked.every(({ consent }) => consent === 'none'));
