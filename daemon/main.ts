@@ -198,7 +198,7 @@ async function main(): Promise<void> {
     libvirt,
     pipeline: desk,
     config: () => config,
-    hasRestarted: (uuid) => runs.get(uuid)?.due === 'reboot',
+    runs,
     versions: () => guests.driverVersions(),
   });
   const guests = followGuests({

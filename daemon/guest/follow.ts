@@ -183,9 +183,7 @@ export function followGuests(parts: FollowParts): Follower {
     const due = isStartDue(end, settingsOf(run.name)) ? end : null;
     const { uuid, name, starts } = run;
     const isWanted = due !== null || recentStarts(starts, nowUsec()).length > 0;
-    void (isWanted
-      ? runs.set({ ...run, id: null, running: false, cold: false, due })
-      : runs.drop(uuid));
+    void (isWanted ? runs.set({ ...run, running: false, cold: false, due }) : runs.drop(uuid));
     if (end === 'crash') {
       const then = due === null ? 'It stays off (restart: never)' : 'It is started again';
       log.warn({ domain: name }, `A guest has crashed, or its QEMU was killed. ${then}`);
@@ -204,7 +202,7 @@ export function followGuests(parts: FollowParts): Follower {
   /** What has stopped while nobody looked: libvirt tells why in part only (facts/libvirt.md 1.4). */
   const missed = (run: Run, status: DomainStatus): void => {
     if (run.due !== null) {
-      void runs.set({ ...run, id: null, running: false, cold: false });
+      void runs.set({ ...run, running: false, cold: false });
       again.begin(run.uuid);
       return;
     }

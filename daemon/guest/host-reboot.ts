@@ -11,6 +11,7 @@ import { openReboot, type Reboot } from './reboot.ts';
 import { type SeenDriver, withReboot } from './reboot-service.ts';
 import { createResume } from './resume.ts';
 import { openResumeBook } from './resume-book.ts';
+import type { RunBook } from './runs.ts';
 
 export interface HostRebootParts {
   readonly paths: Pick<Paths, 'reboot' | 'resume' | 'rebootRequired'>;
@@ -21,8 +22,7 @@ export interface HostRebootParts {
   readonly libvirt: LibvirtClient;
   readonly pipeline: Pipeline;
   readonly config: () => Config;
-  /** The run of the domain ended in a restart that is a stop, or was about to. */
-  readonly hasRestarted: (uuid: string) => boolean;
+  readonly runs: RunBook;
   readonly versions: () => readonly SeenDriver[];
 }
 
@@ -60,7 +60,7 @@ export async function openHostReboot(parts: HostRebootParts): Promise<HostReboot
       graceMs: config().rebootGraceSeconds * 1000,
       shutdownMs: config().rebootShutdownSeconds * 1000,
     }),
-    hasRestarted: parts.hasRestarted,
+    runs: parts.runs,
     cardsOf: (uuid) => pipeline.domains().find((one) => one.uuid === uuid)?.cards ?? [],
     log,
     onChange,

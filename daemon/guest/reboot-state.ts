@@ -107,6 +107,8 @@ export type RebootInput =
       readonly kind: 'stopped';
       readonly uuid: string;
       readonly restart: boolean;
+      /** libvirt's id of the run that has ended. */
+      readonly order: number;
       readonly policy: InstallPolicy;
       readonly now: number;
     }

@@ -189,7 +189,7 @@ function started(state: RebootState, uuid: string): RebootState {
 
 function stopped(
   before: RebootState,
-  { uuid, restart, policy, now }: RebootInput & { readonly kind: 'stopped' },
+  { uuid, restart, order, policy, now }: RebootInput & { readonly kind: 'stopped' },
 ): RebootStep {
   // A reboot that is made a stop comes without a REBOOT event.
   const state = restart ? withRestart(before, uuid, now) : before;
@@ -203,7 +203,7 @@ function stopped(
   const consent = restart ? consentOf(marked, policy) : 'none';
   const pending = withMark(state, { ...marked, consent, mark: 'reboot-pending' });
   if (consent === 'none') return unchanged(pending);
-  const own = { uuid, name: marked.name, order: 0, cards: marked.cards };
+  const own = { uuid, name: marked.name, order, cards: marked.cards };
   return begin({ ...pending, kept: [...without(state.kept, uuid), own] }, consent);
 }
 

@@ -38,6 +38,7 @@ import {
 import { rebootStep } from './reboot-step.ts';
 import { domainWord, reasonText, rebootLines, wallText } from './reboot-words.ts';
 import type { ResumeBook } from './resume-book.ts';
+import type { RunBook } from './runs.ts';
 import { createUndo } from './undo.ts';
 
 /** A display driver in a guest is another than before. */
@@ -66,8 +67,8 @@ export interface RebootParts {
   /** Milliseconds: to cancel a reboot, and for a guest to shut down. */
   readonly times: () => { readonly graceMs: number; readonly shutdownMs: number };
   readonly cardsOf: (uuid: string) => readonly CardAddress[];
-  /** True where the run before this moment ended, or was about to, in a restart that is a stop: also heard by a daemon before. */
-  readonly hasRestarted: (uuid: string) => boolean;
+  /** How runs ended, or were about to: also what a daemon before has heard. `id` is that of the run, until the next one. */
+  readonly runs: Pick<RunBook, 'get'>;
   readonly log: Log;
   readonly onChange: () => void;
   /** Milliseconds that libvirt gets to come back before domains that were stopped for nothing count as not started. */
@@ -94,7 +95,7 @@ export interface Reboot {
 
 /** Reads what a daemon before this one has left in this boot. Never rejects: a file that cannot be believed is said. */
 export async function openReboot(parts: RebootParts): Promise<Reboot> {
-  const { book, boot, control, log, power } = parts;
+  const { book, boot, control, log, power, runs } = parts;
   const ends = createGuestEnds();
   /** Domains whose QEMU said that the guest reset itself, until it is gone. */
   const resetting = new Set<string>();
@@ -272,7 +273,9 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     ends.ended(uuid);
     const restart = resetting.delete(uuid);
     const isLate = lateEnds.take(uuid, detail);
-    void dispatch({ kind: 'stopped', uuid, restart, policy: policyOf(name), now: Date.now() });
+    const order = runs.get(uuid)?.id ?? 0;
+    const input = { order, policy: policyOf(name), now: Date.now() };
+    void dispatch({ kind: 'stopped', uuid, restart, ...input });
     if (!isLate || isAttempt(state)) return;
     if (state.kept.some((one) => one.uuid === uuid)) return;
     void undo.start([{ uuid, name }]);
@@ -296,8 +299,9 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
     // What happened while nobody listened.
     for (const { uuid, name } of state.marked) {
       if (running.has(uuid)) continue;
-      const [restart, policy] = [parts.hasRestarted(uuid), policyOf(name)];
-      void dispatch({ kind: 'stopped', uuid, restart, policy, now });
+      const [run, policy] = [runs.get(uuid), policyOf(name)];
+      const end = { restart: run?.due === 'reboot', order: run?.id ?? 0 };
+      void dispatch({ kind: 'stopped', uuid, ...end, policy, now });
     }
     work = work.then(mark);
   };

@@ -11,7 +11,7 @@ export interface Run {
   readonly uuid: string;
   /** The domain's name. */
   readonly name: string;
-  /** libvirt's id of this run; another one is another run. */
+  /** libvirt's id of this run, or of the last one; another one is another run. */
   readonly id: number | null;
   readonly running: boolean;
   /** Its reboots are stops, by our doing. */

@@ -315,7 +315,8 @@ test('the daemon ends in order while libvirt starts it: it is due still', bounde
   await until(() => it.calls.includes('create'));
   it.leave();
   await it.quiet();
-  assert.deepEqual([it.runs.get(uuid)?.due, it.follower.findings()], ['reboot', []]);
+  const { due, id } = it.runs.get(uuid) ?? assert.fail();
+  assert.deepEqual([due, id, it.follower.findings()], ['reboot', 2, []]);
 });
 
 test('the daemon ends in the moment of the reset: the run is known again', bounded, async (t) => {

@@ -1,61 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import {
   initialState,
   isAttempt,
   isRequired,
-  type RebootEffect,
-  type RebootInput,
   type RebootState,
 } from '../../../daemon/guest/reboot-state.ts';
 import { debounceMs, rebootStep } from '../../../daemon/guest/reboot-step.ts';
-import { card } from '../../integration/scripted-service.ts';
-
-const grace = 60_000;
-const win = { uuid: 'w', name: 'win' };
-const web = { uuid: 'x', name: 'web', order: 3, cards: [] };
-const gpu = card('0000:0b:00');
-const versions = { from: '1', to: '2', oldSeenAt: 0 } as const;
-const change = { kind: 'driver-changed', card: gpu, ...versions, now: 0 } as const;
-const restarted = {
-  kind: 'restarted',
-  domain: win,
-  order: 4,
-  policy: 'auto',
-  now: 2e6,
-} as const;
-
-/** Feeds inputs one after the other; `attempt` is filled in. What was to be done, in order. */
-function machine(start = initialState('boot1', false)) {
-  let state = start;
-  const effects: RebootEffect[] = [];
-  const feed = (...inputs: readonly (RebootInput | Late)[]): readonly string[] => {
-    const from = effects.length;
-    for (const input of inputs) {
-      const whole: RebootInput = lateKinds(input) ? { attempt: state.attempt, ...input } : input;
-      const step = rebootStep(state, whole, grace);
-      state = step.state;
-      effects.push(...step.effects);
-    }
-    return effects.slice(from).map(({ kind }) => kind);
-  };
-  return { feed, state: () => state, effects };
-}
-type WithoutAttempt<T> = T extends { readonly attempt: number } ? Omit<T, 'attempt'> : never;
-type Late = WithoutAttempt<RebootInput>;
-function lateKinds(input: RebootInput | Late): input is Late {
-  return attemptKinds.some((kind) => kind === input.kind) && !('attempt' in input);
-}
-const attemptKinds = [
-  'caught',
-  'surveyed',
-  'domain-stopped',
-  'clear',
-  'sent',
-  'failed',
-  'undone',
-] as const;
+import { change, gpu, grace, machine, restarted, web, win } from './reboot-machine.ts';
 
 test('auto: the guest is caught in its restart, the others stop, then grace, check and reboot', () => {
   const { feed, state, effects } = machine();
@@ -101,15 +53,16 @@ test('armed, and a reboot of the guest is a stop: that stop is the restart, a sh
   const { feed, state } = machine();
   feed({ kind: 'arm', domain: win, cards: [gpu] });
   assert.deepEqual(
-    feed({ kind: 'stopped', uuid: 'w', restart: false, policy: 'ask', now: 1e6 }),
+    feed({ kind: 'stopped', uuid: 'w', restart: false, order: 4, policy: 'ask', now: 1e6 }),
     [],
   );
   assert.deepEqual([state().marked[0]?.mark, state().kept], ['armed', []]);
   feed({ kind: 'started', uuid: 'w' });
-  assert.deepEqual(feed({ kind: 'stopped', uuid: 'w', restart: true, policy: 'ask', now: 2e6 }), [
-    'survey',
-  ]);
-  assert.deepEqual(state().kept, [{ ...win, order: 0, cards: [gpu] }], 'it stays off until then');
+  assert.deepEqual(
+    feed({ kind: 'stopped', uuid: 'w', restart: true, order: 4, policy: 'ask', now: 2e6 }),
+    ['survey'],
+  );
+  assert.deepEqual(state().kept, [{ ...win, order: 4, cards: [gpu] }], 'it stays off until then');
 });
 
 test('a stop that is no restart makes it pending, whatever was agreed to, and begins nothing', () => {
@@ -117,7 +70,14 @@ test('a stop that is no restart makes it pending, whatever was agreed to, and be
     const { feed, state } = machine();
     if (agreed === 'person') feed({ kind: 'arm', domain: win, cards: [gpu] });
     feed({ ...change, domain: win, policy: agreed === 'auto' ? 'auto' : 'ask' });
-    const stop = { kind: 'stopped', uuid: 'w', restart: false, policy: 'auto', now: 2e6 } as const;
+    const stop = {
+      kind: 'stopped',
+      uuid: 'w',
+      restart: false,
+      order: 4,
+      policy: 'auto',
+      now: 2e6,
+    } as const;
     assert.deepEqual([feed(stop), state().phase, state().kept], [[], 'idle', []], agreed);
     assert.equal(state().marked[0]?.mark, 'reboot-pending');
     assert.ok(isRequired(state()));
@@ -166,7 +126,14 @@ test('off is not looked at; one reboot of a boot needs no consent, and none afte
 });
 
 test('auto that was taken back agrees to nothing any more; what a person agreed to stays', () => {
-  const stop = { kind: 'stopped', uuid: 'w', restart: true, policy: 'ask', now: 2e6 } as const;
+  const stop = {
+    kind: 'stopped',
+    uuid: 'w',
+    restart: true,
+    order: 4,
+    policy: 'ask',
+    now: 2e6,
+  } as const;
   for (const input of [{ ...restarted, policy: 'off' }, stop] as const) {
     const { feed, state } = machine();
     feed({ ...change, domain: win, policy: 'auto' });
@@ -249,147 +216,4 @@ test('a daemon that comes back goes on where it was; another boot begins anew', 
     0,
   );
   assert.deepEqual(next, { state: initialState('b2', true), effects: [] });
-});
-
-const domains = [win, { uuid: 'x', name: 'web' }];
-const domain = fc.constantFrom(...domains);
-/** What the world answers to the state as it is: the work that was asked for is done. */
-function answer(state: RebootState): readonly (RebootInput | Late)[] {
-  switch (state.phase) {
-    case 'idle':
-      return [];
-    case 'surveying':
-      return [{ kind: 'surveyed', running: state.attempt % 2 === 0 ? [] : [web], now: 0 }];
-    case 'stopping':
-      return state.left.map((uuid) => ({ kind: 'domain-stopped', uuid, now: 0 }) as const);
-    case 'grace':
-      return [{ kind: 'tick', now: state.until }];
-    case 'checking':
-      return [{ kind: 'clear', now: 0 }];
-    case 'rebooting':
-      return [{ kind: 'sent' }];
-    case 'undoing':
-      return [{ kind: 'undone' }];
-  }
-}
-
-const inputs = fc.array(
-  fc.oneof(
-    { weight: 30, arbitrary: fc.constant('answer' as const) },
-    {
-      weight: 2,
-      arbitrary: domain.map((d) => ({ kind: 'arm', domain: d, cards: [gpu] }) as const),
-    },
-    {
-      weight: 4,
-      arbitrary: fc
-        .tuple(domain, fc.constantFrom('ask', 'auto', 'off'))
-        .map(([d, policy]) => ({ ...change, domain: d, policy }) as const),
-    },
-    { weight: 4, arbitrary: domain.map((d) => ({ ...restarted, domain: d, now: 0 }) as const) },
-    {
-      weight: 2,
-      arbitrary: fc
-        .tuple(domain, fc.boolean())
-        .map(
-          ([{ uuid }, restart]) =>
-            ({ kind: 'stopped', uuid, restart, policy: 'auto', now: 0 }) as const,
-        ),
-    },
-    { weight: 1, arbitrary: domain.map(({ uuid }) => ({ kind: 'started', uuid }) as const) },
-    { weight: 2, arbitrary: fc.constant({ kind: 'consent' } as const) },
-    { weight: 1, arbitrary: fc.constant({ kind: 'cancel', by: 'uid 0' } as const) },
-    { weight: 6, arbitrary: fc.constant({ kind: 'tick', now: 0 } as const) },
-    { weight: 4, arbitrary: fc.constant({ kind: 'caught' } as const) },
-    {
-      weight: 6,
-      arbitrary: fc
-        .constantFrom([], [web])
-        .map((running) => ({ kind: 'surveyed', running, now: 0 }) as const),
-    },
-    { weight: 4, arbitrary: fc.constant({ kind: 'domain-stopped', uuid: 'x', now: 0 } as const) },
-    { weight: 8, arbitrary: fc.constant({ kind: 'clear', now: 0 } as const) },
-    { weight: 4, arbitrary: fc.constant({ kind: 'sent' } as const) },
-    { weight: 3, arbitrary: fc.constant({ kind: 'failed', why: 'no' } as const) },
-    { weight: 2, arbitrary: fc.constant({ kind: 'undone' } as const) },
-    {
-      weight: 1,
-      arbitrary: fc
-        .boolean()
-        .map(
-          (goingDown) =>
-            ({ kind: 'began', boot: 'boot1', now: 0, goingDown, resumed: false }) as const,
-        ),
-    },
-  ),
-  { minLength: 10, maxLength: 60, size: 'max' },
-);
-
-/** Time goes on with each input, enough for each wait in some runs. */
-function run(
-  list: readonly (RebootInput | Late | 'answer')[],
-  ms: number,
-  look: (
-    input: RebootInput | Late,
-    before: RebootState,
-    after: RebootState,
-    did: readonly string[],
-  ) => void,
-): void {
-  const { feed, state } = machine();
-  for (const [index, one] of list.entries()) {
-    for (const input of one === 'answer' ? answer(state()) : [one]) {
-      const before = state();
-      const isTimed = 'now' in input && input.now === 0;
-      const did = feed(isTimed ? { ...input, now: 1e9 + index * ms } : input);
-      look(input, before, state(), did);
-    }
-  }
-}
-
-test('whatever happens: no reboot without consent, none after a cancel, none twice', () => {
-  let reboots = 0;
-  const runs = fc.property(inputs, fc.constantFrom(50, 20_000, 400_000), (list, ms) => {
-    let agreed = false;
-    let attempts: number[] = [];
-    run(list, ms, (input, before, after, did) => {
-      const isAuto = input.kind === 'driver-changed' && input.policy === 'auto';
-      if (input.kind === 'consent' || input.kind === 'arm' || isAuto) agreed = true;
-      if (input.kind === 'stopped' && !input.restart) assert.equal(after.attempt, before.attempt);
-      if (input.kind === 'cancel' && !before.sent) {
-        assert.ok(!isAttempt(after) && !did.includes('reboot'));
-        assert.ok(after.marked.every(({ consent }) => consent === 'none'));
-        agreed = false;
-      }
-      if (!did.includes('reboot')) return;
-      reboots += 1;
-      assert.ok(agreed, 'somebody, or the policy, has agreed since the last cancel');
-      assert.deepEqual([before.phase, before.left], ['checking', []], 'nothing runs any more');
-      if (before.attempt === attempts.at(-1)) assert.equal(input.kind, 'clear');
-      assert.ok(!attempts.includes(before.attempt) || !before.sent, 'one attempt asks once');
-      attempts = [...attempts, before.attempt];
-    });
-  });
-  fc.assert(runs, { numRuns: 2000 });
-  assert.ok(reboots > 100, `the runs got that far ${reboots} times`);
-});
-
-test('whatever happens: nobody agreed, nothing begins; by itself it begins once in a boot', () => {
-  const own = inputs.map((list) =>
-    list.filter((one) => one === 'answer' || !(one.kind === 'consent' || one.kind === 'arm')),
-  );
-  const runs = fc.property(own, fc.boolean(), (list, isAuto) => {
-    const attempts = new Set<number>();
-    const asking = list.map((one) =>
-      one !== 'answer' && one.kind === 'driver-changed' && !isAuto
-        ? ({ ...one, policy: 'ask' } as const)
-        : one,
-    );
-    run(asking, 20_000, (_input, _before, after, did) => {
-      if (isAttempt(after)) attempts.add(after.attempt);
-      if (!isAuto) assert.ok(did.every((kind) => kind === 'wake'));
-    });
-    assert.ok(attempts.size <= 1, 'an attempt of its own is made once');
-  });
-  fc.assert(runs, { numRuns: 1000 });
 });

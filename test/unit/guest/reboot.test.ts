@@ -9,6 +9,7 @@ import { openReboot } from '../../../daemon/guest/reboot.ts';
 import type { InstallPolicy } from '../../../daemon/guest/reboot-state.ts';
 import { rebootFindings } from '../../../daemon/guest/reboot-words.ts';
 import { openResumeBook } from '../../../daemon/guest/resume-book.ts';
+import type { Run } from '../../../daemon/guest/runs.ts';
 import type { LibvirtEvent } from '../../../daemon/libvirt/session.ts';
 import { createLog } from '../../../daemon/log.ts';
 import { freshDirectory } from '../fresh-directory.ts';
@@ -20,6 +21,7 @@ const bounded = { timeout: 10_000 };
 const gpu = card('0000:03:00');
 const win = { uuid: 'w', name: 'win', id: 4 };
 const web = { uuid: 'x', name: 'web', id: 2 };
+const run: Run = { ...win, running: true, cold: true, due: null, starts: [] };
 
 /** A host with a domain that runs and has a card, and another that does not run. */
 async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
@@ -27,7 +29,8 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   const lines: string[] = [];
   const log = createLog('text', 'info', (line) => lines.push(line));
   const world = {
-    ...{ runs: true, webRuns: false, isPersistent: true, hasRestarted: false },
+    ...{ runs: true, webRuns: false, isPersistent: true },
+    run: undefined as Run | undefined,
     ...{ isAway: false, isStopping: false, createFails: '' },
   };
   const settings = {
@@ -86,7 +89,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
       settings: () => settings,
       times: () => times,
       cardsOf: () => [gpu],
-      hasRestarted: () => world.hasRestarted,
+      runs: { get: () => world.run },
       onChange: () => {},
       libvirtMs: 300,
     });
@@ -121,9 +124,11 @@ test(
   bounded,
   async () => {
     for (const reason of ['guest-reset', 'host-qmp-system-reset']) {
-      const { reboot, stops, asked } = await host();
+      const { reboot, stops, asked, world } = await host();
       await reboot.arm(win, 'uid 0');
+      world.run = run;
       stops(reason);
+      assert.equal(reboot.state().kept[0]?.order, 4, 'its place among the others');
       assert.ok(reboot.holds('w'), 'nobody else starts it again');
       await until(() => asked.includes('announce'));
       assert.deepEqual(asked, ['announce'], reason);
@@ -153,10 +158,15 @@ test(
     for (const hasRestarted of [false, true]) {
       const { reboot, world, asked, open, synced } = await host();
       await reboot.arm(win, 'uid 0');
-      Object.assign(world, { runs: false, hasRestarted });
+      world.runs = false;
+      world.run = { ...run, running: false, due: hasRestarted ? 'reboot' : null };
       const next = await open();
       next.onEvent(synced());
       assert.equal(next.holds('w'), hasRestarted);
+      assert.deepEqual(
+        next.state().kept.map(({ order }) => order),
+        hasRestarted ? [4] : [],
+      );
       if (hasRestarted) await until(() => asked.includes('announce'));
       await next.cancel('uid 0');
       await turns();
