@@ -116,10 +116,12 @@ export type RebootInput =
   | { readonly kind: 'cancel'; readonly by: string }
   | { readonly kind: 'tick'; readonly now: number }
   | { readonly kind: 'caught'; readonly attempt: number }
+  /** `due`: they do not run at this moment, between a stop and a start that is to follow. */
   | {
       readonly kind: 'surveyed';
       readonly attempt: number;
       readonly running: readonly StoppedDomain[];
+      readonly due: readonly StoppedDomain[];
       readonly now: number;
     }
   | {
@@ -128,7 +130,12 @@ export type RebootInput =
       readonly uuid: string;
       readonly now: number;
     }
-  | { readonly kind: 'clear'; readonly attempt: number; readonly now: number }
+  | {
+      readonly kind: 'clear';
+      readonly attempt: number;
+      readonly due: readonly StoppedDomain[];
+      readonly now: number;
+    }
   | { readonly kind: 'sent'; readonly attempt: number }
   | { readonly kind: 'failed'; readonly attempt: number; readonly why: string }
   | { readonly kind: 'start-failed'; readonly domain: DomainName; readonly why: string }

@@ -57,7 +57,7 @@ export function rebootStep(state: RebootState, input: RebootInput, graceMs: numb
       if (state.phase !== 'checking') return unchanged(state);
       const until = input.now + goingDownMs;
       return {
-        state: { ...state, phase: 'rebooting', until, sent: false },
+        state: { ...withOthers(state, input.due), phase: 'rebooting', until, sent: false },
         effects: [{ kind: 'reboot' }],
       };
     }
@@ -228,17 +228,12 @@ function survey(state: RebootState): RebootStep {
 
 function surveyed(
   state: RebootState,
-  { running, now }: RebootInput & { readonly kind: 'surveyed' },
+  { running, due, now }: RebootInput & { readonly kind: 'surveyed' },
   graceMs: number,
 ): RebootStep {
   if (!(state.phase === 'surveying' || state.phase === 'checking')) return unchanged(state);
-  const known = new Set(running.map(({ uuid }) => uuid));
-  const kept = new Set(state.kept.map(({ uuid }) => uuid));
-  const others = [
-    ...state.others.filter(({ uuid }) => !known.has(uuid)),
-    ...running.filter(({ uuid }) => !kept.has(uuid)),
-  ];
-  const found = settleMarks({ ...state, others, left: running.map(({ uuid }) => uuid) });
+  const left = running.map(({ uuid }) => uuid);
+  const found = settleMarks({ ...withOthers(state, [...due, ...running]), left });
   if (running.length === 0) return toGrace(found, now + graceMs);
   return {
     state: { ...found, phase: 'stopping' },
@@ -247,6 +242,19 @@ function surveyed(
       { kind: 'stop', domains: running },
     ],
   };
+}
+
+// As they are found now, but for those that are kept.
+function withOthers(state: RebootState, found: readonly StoppedDomain[]): RebootState {
+  const isNew = ({ uuid }: StoppedDomain): boolean => found.some((one) => one.uuid === uuid);
+  const isKept = ({ uuid }: StoppedDomain): boolean => {
+    return state.kept.some((one) => one.uuid === uuid);
+  };
+  const others = [
+    ...state.others.filter((one) => !isNew(one)),
+    ...found.filter((one) => !isKept(one)),
+  ];
+  return { ...state, others };
 }
 
 function stoppedOne(state: RebootState, uuid: string, until: number): RebootStep {

@@ -68,7 +68,7 @@ export interface RebootParts {
   readonly times: () => { readonly graceMs: number; readonly shutdownMs: number };
   readonly cardsOf: (uuid: string) => readonly CardAddress[];
   /** How runs ended, or were about to: also what a daemon before has heard. `id` is that of the run, until the next one. */
-  readonly runs: Pick<RunBook, 'get'>;
+  readonly runs: Pick<RunBook, 'get' | 'all'>;
   readonly log: Log;
   readonly onChange: () => void;
   /** Milliseconds that libvirt gets to come back before domains that were stopped for nothing count as not started. */
@@ -193,8 +193,8 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
         );
         return;
       case 'survey':
-        surveyHost(parts, state.until).then((running) => {
-          return dispatch({ kind: 'surveyed', attempt: of, running, now: Date.now() });
+        surveyHost(parts, state.until).then((found) => {
+          return dispatch({ kind: 'surveyed', attempt: of, ...found, now: Date.now() });
         }, failed);
         return;
       case 'stop':
@@ -212,11 +212,11 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
         await power.withdraw(effect.until).catch(ignored);
         return;
       case 'check':
-        surveyHost(parts, state.until).then((running) => {
+        surveyHost(parts, state.until).then(({ running, due }) => {
           const now = Date.now();
           return running.length === 0
-            ? dispatch({ kind: 'clear', attempt: of, now })
-            : dispatch({ kind: 'surveyed', attempt: of, running, now });
+            ? dispatch({ kind: 'clear', attempt: of, due, now })
+            : dispatch({ kind: 'surveyed', attempt: of, running, due, now });
         }, failed);
         return;
       case 'reboot':
@@ -251,7 +251,7 @@ export async function openReboot(parts: RebootParts): Promise<Reboot> {
   };
 
   const undo = createUndo({
-    ...{ control, log, libvirtMs: parts.libvirtMs },
+    ...{ control, log, runs, libvirtMs: parts.libvirtMs },
     onFailed: (domain, why) => void dispatch({ kind: 'start-failed', domain, why }),
   });
 

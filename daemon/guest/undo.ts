@@ -6,9 +6,11 @@ import type { Log } from '../log.ts';
 import { printable } from '../printable.ts';
 import { type GuestControl, isRunning } from './guest-stop.ts';
 import type { DomainName } from './reboot-state.ts';
+import type { RunBook } from './runs.ts';
 
 export interface UndoParts {
   readonly control: Pick<GuestControl, 'domainState' | 'create'>;
+  readonly runs: Pick<RunBook, 'get'>;
   readonly log: Log;
   /** It stays off; `why` is libvirt's reason. */
   readonly onFailed: (domain: DomainName, why: string) => void;
@@ -51,7 +53,9 @@ export function createUndo(parts: UndoParts): Undo {
     const { uuid, name } = domain;
     while (!isClosed) {
       try {
-        if (!(await isRunning(control, uuid))) await control.create(uuid);
+        // One that is due starts by itself, once its card is home (start-again.ts).
+        const isDue = (parts.runs.get(uuid)?.due ?? null) !== null;
+        if (!isDue && !(await isRunning(control, uuid))) await control.create(uuid);
         return;
       } catch (thrown) {
         if (isAbsence(thrown) && (await back(end))) continue;

@@ -17,13 +17,13 @@ function answer(state: RebootState): readonly (RebootInput | Late)[] {
     case 'idle':
       return [];
     case 'surveying':
-      return [{ kind: 'surveyed', running: state.attempt % 2 === 0 ? [] : [web], now: 0 }];
+      return [{ kind: 'surveyed', running: state.attempt % 2 === 0 ? [] : [web], due: [], now: 0 }];
     case 'stopping':
       return state.left.map((uuid) => ({ kind: 'domain-stopped', uuid, now: 0 }) as const);
     case 'grace':
       return [{ kind: 'tick', now: state.until }];
     case 'checking':
-      return [{ kind: 'clear', now: 0 }];
+      return [{ kind: 'clear', due: [], now: 0 }];
     case 'rebooting':
       return [{ kind: 'sent' }];
     case 'undoing':
@@ -63,10 +63,10 @@ const inputs = fc.array(
       weight: 6,
       arbitrary: fc
         .constantFrom([], [web])
-        .map((running) => ({ kind: 'surveyed', running, now: 0 }) as const),
+        .map((running) => ({ kind: 'surveyed', running, due: [], now: 0 }) as const),
     },
     { weight: 4, arbitrary: fc.constant({ kind: 'domain-stopped', uuid: 'x', now: 0 } as const) },
-    { weight: 8, arbitrary: fc.constant({ kind: 'clear', now: 0 } as const) },
+    { weight: 8, arbitrary: fc.constant({ kind: 'clear', due: [], now: 0 } as const) },
     { weight: 4, arbitrary: fc.constant({ kind: 'sent' } as const) },
     { weight: 3, arbitrary: fc.constant({ kind: 'failed', why: 'no' } as const) },
     { weight: 2, arbitrary: fc.constant({ kind: 'undone' } as const) },

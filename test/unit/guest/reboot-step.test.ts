@@ -17,14 +17,14 @@ test('auto: the guest is caught in its restart, the others stop, then grace, che
   assert.deepEqual(feed(restarted, { ...restarted, now: 2e6 + 3000 }), ['catch']);
   assert.equal(state().marked[0]?.mark, 'guest-restarting');
   assert.deepEqual(feed({ kind: 'caught' }), ['survey']);
-  assert.deepEqual(feed({ kind: 'surveyed', running: [web], now: 2e6 }), ['stop']);
+  assert.deepEqual(feed({ kind: 'surveyed', running: [web], due: [], now: 2e6 }), ['stop']);
   assert.ok(isRequired(state()));
   const off = feed({ kind: 'domain-stopped', uuid: 'x', now: 3e6 });
   assert.deepEqual(off, ['announce', 'wake']);
   assert.deepEqual(effects.at(-1), { kind: 'wake', at: 3e6 + grace });
   assert.deepEqual(feed({ kind: 'tick', now: 3e6 + grace - 1 }), ['wake']);
   assert.deepEqual(feed({ kind: 'tick', now: 3e6 + grace }), ['check']);
-  assert.deepEqual(feed({ kind: 'clear', now: 4e6 }), ['reboot']);
+  assert.deepEqual(feed({ kind: 'clear', due: [], now: 4e6 }), ['reboot']);
   assert.deepEqual(state().kept, [{ ...win, order: 4, cards: [gpu] }]);
   assert.deepEqual(state().others, [web]);
   assert.deepEqual(feed({ kind: 'sent' }, { kind: 'cancel', by: 'uid 0' }), ['wake']);
@@ -160,7 +160,7 @@ test('auto that was taken back agrees to nothing any more; what a person agreed 
 test('given up: what was stopped starts again, the caught guest stays, it stays pending and asks', () => {
   const { feed, state, effects } = machine();
   feed({ ...change, domain: win, policy: 'auto' }, restarted, { kind: 'caught' });
-  feed({ kind: 'surveyed', running: [web], now: 2e6 });
+  feed({ kind: 'surveyed', running: [web], due: [], now: 2e6 });
   assert.deepEqual(feed({ kind: 'failed', why: 'web refuses' }), ['start-again']);
   assert.deepEqual(effects.at(-1), { kind: 'start-again', domains: [web] });
   feed({ kind: 'undone' });
@@ -185,8 +185,24 @@ test('an agreement that nobody was asked for is one for all domains, and gone wi
 test('a guest that was started in the grace period is stopped too, before the reboot', () => {
   const { feed } = machine();
   feed({ ...change, domain: win, policy: 'ask' }, { kind: 'consent' });
-  feed({ kind: 'surveyed', running: [], now: 0 }, { kind: 'tick', now: grace });
-  assert.deepEqual(feed({ kind: 'surveyed', running: [web], now: grace }), ['withdraw', 'stop']);
+  feed({ kind: 'surveyed', running: [], due: [], now: 0 }, { kind: 'tick', now: grace });
+  assert.deepEqual(feed({ kind: 'surveyed', running: [web], due: [], now: grace }), [
+    'withdraw',
+    'stop',
+  ]);
+});
+
+test('one that is off for a moment, between its stop and its start, starts after the reboot too', () => {
+  const { feed, state, effects } = machine();
+  feed({ ...change, domain: win, policy: 'ask' }, { kind: 'consent' });
+  const cold = { uuid: 'c', name: 'cold', order: 9, cards: [gpu] };
+  const later = { ...cold, uuid: 'd' };
+  assert.deepEqual(feed({ kind: 'surveyed', running: [web], due: [cold], now: 0 }), ['stop']);
+  assert.deepEqual(effects.at(-1), { kind: 'stop', domains: [web] });
+  assert.deepEqual(state().others, [cold, web]);
+  feed({ kind: 'domain-stopped', uuid: 'x', now: 0 }, { kind: 'tick', now: grace });
+  assert.deepEqual(feed({ kind: 'clear', due: [cold, later], now: grace }), ['reboot']);
+  assert.deepEqual(state().others, [web, cold, later]);
 });
 
 test('a daemon that comes back goes on where it was; another boot begins anew', () => {

@@ -31,6 +31,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   const world = {
     ...{ runs: true, webRuns: false, isPersistent: true },
     run: undefined as Run | undefined,
+    due: [] as readonly Run[],
     ...{ isAway: false, isStopping: false, createFails: '' },
   };
   const settings = {
@@ -89,7 +90,10 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
       settings: () => settings,
       times: () => times,
       cardsOf: () => [gpu],
-      runs: { get: () => world.run },
+      runs: {
+        get: (uuid) => [...world.due, world.run].find((one) => one?.uuid === uuid),
+        all: () => world.due,
+      },
       onChange: () => {},
       libvirtMs: 300,
     });
@@ -294,5 +298,40 @@ test(
     await turns();
     assert.deepEqual([reboot.state(), readFileSync(path, 'utf8')], [state, left]);
     assert.ok(!asked.includes('announce'));
+  },
+);
+
+test(
+  'a guest that is about to be started again goes through the reboot with the others',
+  bounded,
+  async () => {
+    const { reboot, world, asked, stops, path } = await host({ graceMs: 20, shutdownMs: 1000 });
+    await reboot.arm(win, 'uid 0');
+    world.due = [
+      { ...run, ...web, running: false, due: 'reboot' },
+      { ...run, running: false, due: 'reboot' },
+    ];
+    stops('guest-reset');
+    await until(() => asked.includes('reboot'));
+    assert.deepEqual(asked, ['announce', 'reboot']);
+    assert.match(
+      readFileSync(join(path, '../resume.json'), 'utf8'),
+      /"x".*"order":2.*"w".*"order":4/,
+    );
+  },
+);
+
+test(
+  'who sees to its start by itself is left to it when the reboot is given up',
+  bounded,
+  async () => {
+    const { reboot, world, asked, stops } = await host();
+    await reboot.arm(win, 'uid 0');
+    world.due = [{ ...run, ...web, running: false, due: 'reboot' }];
+    stops('guest-reset');
+    await until(() => asked.includes('announce'));
+    await reboot.cancel('uid 0');
+    await until(() => reboot.state().phase === 'idle');
+    assert.deepEqual(asked, ['announce', 'withdraw']);
   },
 );
