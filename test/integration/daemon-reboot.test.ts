@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
+import { createClient } from '../../daemon/ctl/client.ts';
 import { type Daemon, type DaemonRoom, openDaemonRoom } from './daemon-room.ts';
 import { isRecord } from './json-shapes.ts';
 import { type Libvirtd, startLibvirtd } from './libvirtd.ts';
@@ -98,6 +99,21 @@ async function word(): Promise<unknown> {
   const shown = await room.json('reboot');
   return isRecord(shown) ? shown['state'] : undefined;
 }
+/** What everybody on the bus hears of it. */
+async function listen() {
+  const client = createClient({ address: room.hooks.bus.address, interactive: false });
+  const told: string[] = [];
+  await client.subscribe((event) => {
+    if (event.kind !== 'signal' || event.member !== 'PropertiesChanged') return;
+    const [of, changed] = event.args;
+    if (!isRecord(changed)) return;
+    const whose = of === 'org.revived1.Manager' ? 'manager' : 'domain';
+    if ('RebootAt' in changed) told.push(`at ${changed['RebootAt']}`);
+    if ('RebootState' in changed) told.push(`${whose} ${changed['RebootState']}`);
+  });
+  return { told, end: () => client.close() };
+}
+
 const reboots = () => logind.asked.filter((call) => call === 'Reboot false').length;
 const rebooted = () => room.until('logind is asked to reboot', () => reboots() > 0);
 const onDisk = () => readFileSync(join(room.hooks.dir, 'run/revived/reboot.json'), 'utf8');
@@ -108,8 +124,21 @@ test(
   bounded,
   async () => {
     assert.equal(await word(), 'armed');
+    const { told, end } = await listen();
     await libvirtd.virsh(uri, 'reset', 'win');
     await rebooted();
+    await room.until('it is told', () => told.at(-1)?.endsWith('rebooting') === true);
+    end();
+    const steps = ['guest-restarting', 'reboot-pending', 'rebooting'];
+    assert.deepEqual(
+      told.filter((one) => one.startsWith('manager ')),
+      steps.map((step) => `manager ${step}`),
+    );
+    assert.deepEqual(
+      told.filter((one) => one.startsWith('domain ')),
+      steps.map((step) => `domain ${step}`),
+    );
+    assert.match(told.join(), /at 1\d{15},.*at 0/, 'when it is announced for, and that it is over');
     assert.deepEqual(await states(), off);
     assert.equal(await word(), 'rebooting');
     assert.equal(readFileSync(`${mark()}.pkgs`, 'utf8'), 'revived\n');
