@@ -305,14 +305,33 @@ test(
   'a guest that is about to be started again goes through the reboot with the others',
   bounded,
   async () => {
-    const { reboot, world, asked, stops, path } = await host({ graceMs: 20, shutdownMs: 1000 });
+    const { reboot, world, asked, stops, path, lines } = await host({
+      graceMs: 20,
+      shutdownMs: 1000,
+    });
     await reboot.arm(win, 'uid 0');
     world.due = [
       { ...run, ...web, running: false, due: 'reboot' },
       { ...run, running: false, due: 'reboot' },
     ];
+    reboot.onDriverChange({
+      uuid: 'w',
+      domain: 'win',
+      card: gpu,
+      from: '1',
+      to: '2',
+      oldSeenAt: 0,
+    });
     stops('guest-reset');
     await until(() => asked.includes('reboot'));
+    assert.deepEqual(
+      lines.flatMap((line) => /id=([a-z-]+)/.exec(line)?.[1] ?? []),
+      [
+        ...['host-reboot-arm', 'host-reboot-armed', 'host-reboot-driver-changed'],
+        ...['host-reboot-pending', 'host-reboot-begun', 'host-reboot-announced', 'host-rebooting'],
+      ],
+      'ids are for scripts: they stay',
+    );
     assert.deepEqual(asked, ['announce', 'reboot']);
     assert.match(
       readFileSync(join(path, '../resume.json'), 'utf8'),

@@ -51,7 +51,7 @@ function host(t: TestContext) {
 }
 
 test('in the old order, each once, and only in the boot after', async (t) => {
-  const { daemon, started, running, path } = host(t);
+  const { daemon, started, running, path, log } = host(t);
   const first = await daemon('b1');
   await first.book.plan([win, web]);
   await first.resume.run();
@@ -64,6 +64,7 @@ test('in the old order, each once, and only in the boot after', async (t) => {
   assert.ok(second.book.isBusy());
   await second.resume.run();
   assert.deepEqual(started, ['x in b2', 'w in b2']);
+  assert.match(log.join(''), /id=resuming.*id=resumed.*id=resumed/s);
   running.clear();
   const again = await daemon('b2');
   await again.resume.run();
