@@ -99,6 +99,18 @@ YAML
     check "no reboot is needed any more" [ ! -e /run/reboot-required ]
     check "each has booted once more" [ "$(boots win) $(boots side)" = '2 2' ]
     check "the card is lent" card_is_lent "$BOCHS" win
+
+    say "ask, and nobody has agreed"
+    check "its driver is known" wait_until 60 version_is 31.0.2
+    tell win version 31.0.3
+    check "the new driver is noticed" wait_until 60 reboot_is driver-changed
+    tell win reboot
+    check "the guest's restart is its own" wait_until 120 is_up win 3 31.0.3
+    check "the reboot is pending" wait_until 60 reboot_is reboot-pending
+    killed reboot-pending
+    check "it is pending still" wait_until 30 reboot_is reboot-pending
+    check "it is marked for others" [ -e /run/reboot-required ]
+    check "the guest runs on" domain_is win running
     finish
     ;;
 *)
