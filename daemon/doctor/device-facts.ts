@@ -1,8 +1,11 @@
-/** What the rules want to know of a function beyond its identity. Attributes that never block (sysfs/read.ts), and on a captured host config space. */
+/**
+ * What the rules want to know of a function beyond its identity. Attributes that never block (sysfs/read.ts); on a captured host
+ * config space, and the state of links, which on the host itself only a process of its own may ask for.
+ */
 import type { FunctionAddress } from '../pci/address.ts';
 import { deviceDirectory, isBridge, type PciFunction } from '../pci/device.ts';
 import type { Inventory } from '../pci/inventory.ts';
-import { readAttribute } from '../sysfs/read.ts';
+import { readAttribute, readRegister } from '../sysfs/read.ts';
 import type { HostFiles } from './captured.ts';
 
 export interface DeviceFacts {
@@ -21,20 +24,31 @@ export interface Link {
   readonly maxSpeed: number;
 }
 
-/** Reads one function; what is missing is undefined. Without `linked` the attributes of displays and ports are left out. */
+/** Reads one function; what is missing is undefined. `asDisplay`: what only displays have; `links`: see readRegister. */
 export function readDeviceFacts(
   sys: string,
   address: FunctionAddress,
-  linked: boolean,
+  { asDisplay, links }: { readonly asDisplay: boolean; readonly links: boolean },
 ): DeviceFacts {
-  const read = (name: string) => readAttribute(`${deviceDirectory(sys, address)}/${name}`);
+  const directory = deviceDirectory(sys, address);
+  const read = (name: string) => readAttribute(`${directory}/${name}`);
   const methods = read('reset_method');
   return {
-    bootVga: linked ? flag(read('boot_vga')) : undefined,
+    bootVga: asDisplay ? flag(read('boot_vga')) : undefined,
     resetMethods: methods?.split(' ').filter((name) => name !== ''),
     d3coldAllowed: flag(read('d3cold_allowed')),
-    link: linked ? linkOf(read) : undefined,
+    link: links ? linkOf((name) => readRegister(`${directory}/${name}`)) : undefined,
   };
+}
+
+/** Neither it nor a port above it sleeps, as far as the kernel says without asking the hardware. */
+export function isAwake(sys: string, { address, ports }: PciFunction): boolean {
+  return [address, ...ports].every((one) => {
+    const directory = deviceDirectory(sys, one);
+    const state = readAttribute(`${directory}/power_state`) ?? 'D0';
+    const status = readAttribute(`${directory}/power/runtime_status`) ?? 'active';
+    return state === 'D0' && (status === 'active' || status === 'unsupported');
+  });
 }
 
 function linkOf(read: (name: string) => string | undefined): Link | undefined {

@@ -6,7 +6,7 @@ import { type Inventory, readInventory } from '../pci/inventory.ts';
 import { printable } from '../printable.ts';
 import { present, readAttribute } from '../sysfs/read.ts';
 import type { HostFiles, Unread } from './captured.ts';
-import { completed, type DeviceFacts, readDeviceFacts } from './device-facts.ts';
+import { completed, type DeviceFacts, isAwake, readDeviceFacts } from './device-facts.ts';
 import { type DomainFacts, type HostdevFacts, readDomainFacts } from './domain-facts.ts';
 import { type HookFacts, readHookFacts } from './hook-facts.ts';
 import { type LiveFacts, readCapturedLive } from './live-facts.ts';
@@ -79,19 +79,23 @@ export function readHostFacts(files: HostFiles): HostFacts {
 
 /**
  * Of a live host what matters for the start of one domain: its XML as the hook got it, its functions, an inventory that was
- * just read. Neither log, nor what could not be read, nor files that the daemon does not see or that could make it wait. Throws `invalid-argument` where the XML is no domain.
+ * just read. Neither log, nor what could not be read, nor files that the daemon does not see or that could make it wait, nor
+ * links, whose state is in registers (sysfs/read.ts). Throws `invalid-argument` where the XML is no domain.
  */
 export function readStartFacts(files: HostFiles, inventory: Inventory, xml: string): HostFacts {
   const domains = [readDomainFacts(xml, false)];
   const nothing = { log: [], unread: [], badDomains: [] };
   return {
-    ...readFacts(files, inventory, domains, [], undefined, answeringPaths(files)),
+    ...readFacts(files, inventory, domains, [], undefined, answeringPaths(files), () => false),
     hooks: readHookFacts(files),
     ...nothing,
   };
 }
 
-/** `displays`: of those the attributes are read whether a domain passes them or not. `isAsked`: which files are looked at. */
+/**
+ * `displays`: of those the attributes are read whether a domain passes them or not. `isAsked`: which files are looked at;
+ * `hasLink`: of which displays the links.
+ */
 function readFacts(
   files: HostFiles,
   inventory: Inventory,
@@ -99,6 +103,7 @@ function readFacts(
   displays: readonly PciFunction[],
   captured: LiveFacts | undefined,
   isAsked: (path: string) => boolean = () => true,
+  hasLink = (fn: PciFunction): boolean => !files.live || isAwake(files.path('/sys'), fn),
 ): Omit<HostFacts, 'hooks' | 'log' | 'unread' | 'badDomains'> {
   const sys = files.path('/sys');
   const passed = domains.flatMap((domain) =>
@@ -115,7 +120,7 @@ function readFacts(
   return {
     live,
     inventory,
-    devices: readDevices(sys, displays, passed),
+    devices: readDevices(sys, displays, passed, hasLink),
     driversKnown: live || Array.from(inventory.functions.values()).some((fn) => fn.driver),
     cmdline: files
       .text('/proc/cmdline', 65536)
@@ -140,16 +145,18 @@ function readDevices(
   sys: string,
   displays: readonly PciFunction[],
   passed: readonly Passed[],
+  hasLink: (fn: PciFunction) => boolean,
 ): HostFacts['devices'] {
   // Only displays and the bridges above them are asked for their links.
   const lent = passed.flatMap(({ fn }) => fn ?? []);
   const asked = [...displays, ...lent.filter(isDisplay)];
-  const linked = new Set(asked.flatMap((fn) => [fn.address, ...fn.ports]));
+  const shown = new Set(asked.flatMap((fn) => [fn.address, ...fn.ports]));
+  const linked = new Set(asked.filter(hasLink).flatMap((fn) => [fn.address, ...fn.ports]));
   return new Map(
-    Array.from(new Set([...linked, ...lent.map((fn) => fn.address)]), (address) => [
-      address,
-      readDeviceFacts(sys, address, linked.has(address)),
-    ]),
+    Array.from(new Set([...shown, ...lent.map((fn) => fn.address)]), (address) => {
+      const isWanted = { asDisplay: shown.has(address), links: linked.has(address) };
+      return [address, readDeviceFacts(sys, address, isWanted)];
+    }),
   );
 }
 

@@ -13,19 +13,30 @@ const standardBytes = 256;
 /** PCI_FIND_CAP_TTL of drivers/pci/pci.h. */
 const mostCapabilities = 48;
 const powerManagement = 0x01;
+const express = 0x10;
+/** Integrated into the root complex: these have no link (pcie_cap_has_lnkctl of drivers/pci/access.c). */
+const linkless: ReadonlySet<number> = new Set([9, 10]);
+
+/** A link status register of nobody. */
+export const deadStatus = 0xffff;
 
 export type CapabilityWalk =
-  | { readonly state: 'whole'; readonly pmcsr: number | undefined }
+  | {
+      readonly state: 'whole';
+      readonly pmcsr: number | undefined;
+      readonly linkStatus: number | undefined;
+    }
   | { readonly state: 'broken'; readonly why: string };
 
 /**
  * Follows the capability list. Broken: a part of it reads as ones (facts/kernel.md 3.1 point 9). Healthy devices with lists that
  * point into the header or turn in a circle exist: there it ends, as it does for the kernel (__pci_find_next_cap_ttl), and where
- * the bytes end. `pmcsr` is the power management status register, where the function has one.
+ * the bytes end. `pmcsr` is the power management status register, `linkStatus` that of the PCI Express link, where the function has one.
  */
 export function walkCapabilities(bytes: Buffer): CapabilityWalk {
   const hasList = (bytes.readUInt16LE(0x06) & 0x10) !== 0;
   let pmcsr: number | undefined;
+  let linkStatus: number | undefined;
   let at = hasList ? bytes.readUInt8(0x34) : 0;
   for (let count = 0; count < mostCapabilities; count++) {
     const offset = at & 0xfc;
@@ -37,9 +48,17 @@ export function walkCapabilities(bytes: Buffer): CapabilityWalk {
       return { state: 'broken', why: `the capability at ${hex(offset, 2)} reads ff` };
     }
     if (id === powerManagement) pmcsr = bytes.readUInt16LE(offset + 4);
+    if (id === express) linkStatus = linkStatusAt(bytes, offset);
     at = bytes.readUInt8(offset + 1);
   }
-  return { state: 'whole', pmcsr };
+  return { state: 'whole', pmcsr, linkStatus };
+}
+
+// PCI_EXP_FLAGS_TYPE of PCI_EXP_FLAGS, and PCI_EXP_LNKSTA.
+function linkStatusAt(bytes: Buffer, express: number): number | undefined {
+  const type = (bytes.readUInt16LE(express + 2) >> 4) & 0xf;
+  const at = express + 0x12;
+  return linkless.has(type) || at + 2 > bytes.length ? undefined : bytes.readUInt16LE(at);
 }
 
 /**
@@ -80,16 +99,17 @@ export function placedBars(resource: string): readonly number[] {
 }
 
 /**
- * Compares the bus numbers in a bridge's registers with what the kernel has (`secondary_bus_number`, decimal): a switch that
- * lost power forwards nothing below it (facts/kernel.md 9.2). Undefined when they agree.
+ * Compares the bus numbers in a bridge's registers with what the kernel has (the name in `pci_bus`, `0000:0b`): a switch that lost
+ * power forwards nothing below it (facts/kernel.md 9.2). Undefined when they agree.
  */
 export function busNumberFault(bytes: Buffer, secondary: string | undefined): string | undefined {
-  if (secondary === undefined || !/^\d{1,3}$/.test(secondary)) return undefined;
+  const [, bus] = /^[0-9a-f]{4,8}:([0-9a-f]{2})$/.exec(secondary ?? '') ?? [];
+  if (bus === undefined) return undefined;
   if ((bytes.readUInt8(0x0e) & 0x7f) !== 1) return undefined;
   const read = bytes.readUInt8(0x19);
-  return read === Number(secondary)
+  return hex(read, 2) === bus
     ? undefined
-    : `its secondary bus reads ${hex(read, 2)} where the kernel has ${hex(Number(secondary), 2)}: it was reset and not restored`;
+    : `its secondary bus reads ${hex(read, 2)} where the kernel has ${bus}: it was reset and not restored`;
 }
 
 function bigint(text: string): bigint | undefined {

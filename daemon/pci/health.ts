@@ -3,10 +3,10 @@
  * `judge` is pure and says what they show. A return code of a reset is never a sign (invariant 4).
  */
 import type { SysfsIo } from '../sysfs/io.ts';
-import { present, readAttribute } from '../sysfs/read.ts';
+import { present, readAttribute, readNames } from '../sysfs/read.ts';
 import type { FunctionAddress } from './address.ts';
 import { type AerRise, riseText } from './aer.ts';
-import { barFault, busNumberFault, walkCapabilities } from './config-space.ts';
+import { barFault, busNumberFault, deadStatus, walkCapabilities } from './config-space.ts';
 import { deviceDirectory } from './device.ts';
 
 /** `unknown` is a value: what could not be read is never guessed. */
@@ -40,10 +40,8 @@ export interface FunctionSigns {
   readonly present: boolean;
   readonly powerState: string | undefined;
   readonly runtimeStatus: string | undefined;
-  readonly linkSpeed: string | undefined;
-  readonly linkWidth: string | undefined;
   readonly resource: string | undefined;
-  /** `secondary_bus_number` of a port. */
+  /** Of a port, as the kernel has it: `0000:0b`. The attribute `secondary_bus_number` is the register itself. */
   readonly secondaryBus: string | undefined;
   readonly config: ConfigSign;
   /** `power_state` again, after the read: a function may fall asleep in between. */
@@ -81,7 +79,8 @@ const nothingElse: CardSigns = { fatal: [], lost: [], notes: [] };
 
 /**
  * Reads the signs of all functions. Config space is read in a child, only when nothing cheaper has condemned the
- * function and it is not asleep in D3cold (a read would wake it). `deadlineMs` bounds each read.
+ * function and it is not asleep in D3cold (a read would wake it); the state of the link comes from there too. `deadlineMs`
+ * bounds each read.
  */
 export function probeCard(
   sys: string,
@@ -104,14 +103,11 @@ async function readSigns(
     present: present(`${directory}/vendor`),
     powerState: readAttribute(`${directory}/power_state`),
     runtimeStatus: readAttribute(`${directory}/power/runtime_status`),
-    linkSpeed: readAttribute(`${directory}/current_link_speed`),
-    linkWidth: readAttribute(`${directory}/current_link_width`),
     resource: readAttribute(`${directory}/resource`),
-    secondaryBus:
-      expected.kind === 'port' ? readAttribute(`${directory}/secondary_bus_number`) : undefined,
+    secondaryBus: expected.kind === 'port' ? readNames(`${directory}/pci_bus`)?.[0] : undefined,
     powerStateAfter: undefined,
   };
-  if (!signs.present || linkIsDead(signs)) {
+  if (!signs.present) {
     return { ...signs, config: { state: 'not-read', why: 'condemned' } };
   }
   if (signs.runtimeStatus === 'suspended' && signs.powerState === 'D3cold') {
@@ -171,9 +167,6 @@ function judgeFunction(signs: FunctionSigns): Verdict {
     line: `${expected.address}: ${what}`,
   });
   if (!signs.present) return say('lost', 'is not on the bus any more');
-  if (linkIsDead(signs)) {
-    return say('wedged', 'its link status reads as all ones (speed Unknown, width 63)');
-  }
   switch (config.state) {
     case 'stuck':
       return say(
@@ -216,6 +209,8 @@ function judgeConfig(
   if (place !== undefined) return say('suspect', place);
   const list = walkCapabilities(bytes);
   if (list.state === 'broken') return say('suspect', list.why);
+  // What the kernel shows as speed Unknown, width 63 (facts/kernel.md 0.5).
+  if (list.linkStatus === deadStatus) return say('wedged', 'its link status reads as all ones');
   const power = list.pmcsr === undefined ? undefined : powerFault(list.pmcsr, signs);
   if (power !== undefined) return say('suspect', power);
   return say('healthy', `answers as ${seen}, its ${isPort ? 'bus numbers' : 'BARs'} match`);
@@ -227,11 +222,6 @@ function powerFault(pmcsr: number, signs: FunctionSigns): string | undefined {
   const state = pmcsr & 3;
   const isAwake = signs.powerState === 'D0' && signs.powerStateAfter === 'D0';
   return state === 0 || !isAwake ? undefined : `it is in D${state} where the kernel has it in D0`;
-}
-
-// All-ones LNKSTA as the kernel prints it: the one wedge sign that never blocks (facts/kernel.md 0.5).
-function linkIsDead(signs: Pick<FunctionSigns, 'linkSpeed' | 'linkWidth'>): boolean {
-  return signs.linkSpeed?.startsWith('Unknown') === true && signs.linkWidth === '63';
 }
 
 function hex4(value: number): string {

@@ -3,6 +3,7 @@
  * is said, and is no reason to reset a card again. Speed falls and rises with load on GPUs, so the width is what tells.
  */
 import type { FunctionAddress } from './address.ts';
+import { walkCapabilities } from './config-space.ts';
 
 export interface Link {
   /** GT/s: 2.5, 5, 8, 16, 32, 64. */
@@ -11,13 +12,20 @@ export interface Link {
   readonly width: number;
 }
 
-/** A link as `current_link_speed` and `current_link_width` show it; undefined where it is dead, down or not there. */
-export function linkOf(speed: string | undefined, width: string | undefined): Link | undefined {
-  const [, gigatransfers] = /^(\d{1,3}(?:\.\d)?) GT\/s/.exec(speed ?? '') ?? [];
-  const lanes = /^\d{1,2}$/.test(width ?? '') ? Number(width) : 0;
-  // 0: the link is down; 63: LNKSTA reads as ones (facts/kernel.md 0.5).
-  if (gigatransfers === undefined || lanes === 0 || lanes > 32) return undefined;
-  return { speed: Number(gigatransfers), width: lanes };
+/** PCI_EXP_LNKSTA_CLS: 1 is 2.5 GT/s. */
+const speeds: readonly (number | undefined)[] = [undefined, 2.5, 5, 8, 16, 32, 64];
+
+/**
+ * The link of a function by the first 256 bytes of its config space; undefined where it is dead, down or not there. The
+ * attributes `current_link_*` read the same register, and wake what sleeps (sysfs/read.ts).
+ */
+export function linkOf(config: Buffer): Link | undefined {
+  const list = config.length < 64 ? undefined : walkCapabilities(config);
+  if (list?.state !== 'whole' || list.linkStatus === undefined) return undefined;
+  const speed = speeds[list.linkStatus & 0xf];
+  const width = (list.linkStatus >> 4) & 0x3f;
+  // 0: the link is down; 63: it reads as ones (facts/kernel.md 0.5).
+  return speed === undefined || width === 0 || width > 32 ? undefined : { speed, width };
 }
 
 /** The faster and the wider of two. */

@@ -37,7 +37,7 @@ export interface ResetFacts {
   /** Nearest first. */
   readonly ports: readonly PortFacts[];
   /** The hotplug slot with a power switch, if the platform has one for this card. */
-  readonly slot: { readonly directory: string; readonly power: string } | undefined;
+  readonly slot: { readonly directory: string } | undefined;
   /** Functions that do not answer through their config space: what works through it cannot work on them. */
   readonly configDead: readonly FunctionAddress[];
   /** No function is on the bus. */
@@ -179,8 +179,8 @@ function slotOf(sys: string, card: Card): ResetFacts['slot'] {
   for (const name of readNames(`${sys}/bus/pci/slots`) ?? []) {
     const directory = `${sys}/bus/pci/slots/${name}`;
     if (readAttribute(`${directory}/address`) !== card.address) continue;
-    const power = readAttribute(`${directory}/power`);
-    if (power !== undefined) return { directory, power };
+    // That there is one: its state is a register of the port, which may sleep (sysfs/read.ts).
+    if (present(`${directory}/power`)) return { directory };
   }
   return undefined;
 }

@@ -98,8 +98,8 @@ function lostBar({ address, bars }: PlacedBars, had: readonly number[]): string 
 function linksOf(
   signs: readonly FunctionSigns[],
 ): readonly (Link & { readonly address: FunctionAddress })[] {
-  return signs.flatMap(({ expected: { address }, linkSpeed, linkWidth }) => {
-    const link = linkOf(linkSpeed, linkWidth);
+  return signs.flatMap(({ expected: { address }, config }) => {
+    const link = config.state === 'read' ? linkOf(config.bytes) : undefined;
     return link === undefined ? [] : [{ address, ...link }];
   });
 }

@@ -1,8 +1,9 @@
 /**
  * Plain reads of sysfs attributes that never block, not even while a reset of the device runs
- * (facts/kernel.md 0, finding 4: vendor, device, class, resource, reset_method, power_state, link files).
+ * (facts/kernel.md 0, finding 4: vendor, device, class, resource, reset_method, power_state).
  * `driver_override` (pci-sysfs.c, most kernels) and `uevent` (6.10 to 6.13) take device_lock to be shown, and `config` waits for
- * the reset itself: these go through io.ts.
+ * the reset itself: these go through io.ts. Links, bus numbers and the power of a slot are registers: since 6.12 the kernel
+ * wakes the device and the ports above it to show them (pci_config_pm_runtime_get), and waits a minute for one that cannot wake.
  */
 import {
   closeSync,
@@ -19,6 +20,8 @@ import { basename } from 'node:path';
 // sysfs shows at most a page (fs/sysfs/file.c). One buffer for all: a read is synchronous.
 const page = Buffer.alloc(4096);
 
+const registers =
+  /\/((current|max)_link_(speed|width)|(secondary|subordinate)_bus_number|slots\/[^/]+\/power)$/;
 const blocking = /\/(driver_override|uevent|config)$/;
 // No attribute is a link; in a captured tree one could lead to any file of the host that judges it.
 const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | constants.O_NOFOLLOW;
@@ -29,7 +32,22 @@ const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | c
  */
 export function readAttribute(path: string): string | undefined {
   // A defect of ours: with it the whole daemon stands still as long as one card's reset does.
-  if (blocking.test(path)) throw new Error(`${path} may block: read it through SysfsIo`);
+  if (blocking.test(path) || registers.test(path)) {
+    throw new Error(`${path} may block: read it through SysfsIo`);
+  }
+  return readPage(path);
+}
+
+/**
+ * As readAttribute, of what the kernel reads from a register of the device: it may take a minute. For captured trees, and for
+ * processes that only their caller waits for; never for the daemon, and not where something sleeps that it would wake.
+ */
+export function readRegister(path: string): string | undefined {
+  if (!registers.test(path)) throw new Error(`${path} shows no register: use readAttribute`);
+  return readPage(path);
+}
+
+function readPage(path: string): string | undefined {
   try {
     const fd = openSync(path, flags);
     try {

@@ -35,7 +35,8 @@ export function attributesOf(
   shows('revision', `0x${model.revision.toString(16).padStart(2, '0')}`);
   shows('modalias', modaliasOf(model.id, model.subsystem, model.classCode));
   files.set('resource', { content: resourceText(device), mode: 0o444 });
-  files.set('config', { content: configSpace(state, device), mode: 0o644 });
+  const config = configSpace(state, device);
+  files.set('config', { content: config, mode: 0o644 });
   keeps('driver_override', device.override ?? '(null)');
   keeps('enable', device.enabled);
   keeps('numa_node', -1);
@@ -54,8 +55,9 @@ export function attributesOf(
   if (model.aer) aerFiles(shows, device);
   if (device.bridge !== null) {
     takes('reset_subordinate');
-    shows('secondary_bus_number', device.bridge.secondary);
-    shows('subordinate_bus_number', device.bridge.subordinate);
+    // The registers (drivers/pci/pci-sysfs.c): what the kernel has is the name below pci_bus.
+    shows('secondary_bus_number', config.readUInt8(0x19));
+    shows('subordinate_bus_number', config.readUInt8(0x1a));
     takes(`pci_bus/${busName(device.bridge.secondary)}/rescan`);
   }
   return files;

@@ -4,8 +4,10 @@
  */
 import { posix } from 'node:path';
 import { isFunctionAddress } from '../../pci/address.ts';
-import { readAttribute, readLink, readNames } from '../../sysfs/read.ts';
+import { readInventory } from '../../pci/inventory.ts';
+import { readAttribute, readLink, readNames, readRegister } from '../../sysfs/read.ts';
 import type { HostFiles } from '../captured.ts';
+import { isAwake } from '../device-facts.ts';
 import { readHostFacts } from '../host-facts.ts';
 import { livePath, liveText } from '../live-facts.ts';
 import { createMasker, type Masker } from './mask.ts';
@@ -24,9 +26,9 @@ const maxDomains = 4096;
 const megabyte = 1024 * 1024;
 const attributes = [
   ...['modalias', 'vendor', 'device', 'class', 'revision', 'subsystem_vendor', 'subsystem_device'],
-  ...['boot_vga', 'reset_method', 'd3cold_allowed', 'current_link_width', 'max_link_width'],
-  ...['current_link_speed', 'max_link_speed'],
+  ...['boot_vga', 'reset_method', 'd3cold_allowed'],
 ];
+const links = ['current_link_width', 'max_link_width', 'current_link_speed', 'max_link_speed'];
 const libvirt = '/etc/libvirt';
 // Names of accounts that are the same everywhere.
 const systemUsers = new Set(['root', 'nobody', 'libvirt-qemu', 'qemu', 'kvm', 'libvirt', 'tss']);
@@ -135,6 +137,7 @@ function sysEntries(files: HostFiles): readonly TarEntry[] {
   const folder = (path: string) => entries.push({ kind: 'directory', path: `${path}/` });
   const devices = 'sys/bus/pci/devices';
   const names = readNames(`${sys}/bus/pci/devices`);
+  const { functions } = readInventory(sys);
   if (names !== undefined) folder(devices);
   for (const name of (names ?? []).filter(isFunctionAddress).slice(0, maxDevices)) {
     const from = `${sys}/bus/pci/devices/${name}`;
@@ -147,6 +150,10 @@ function sysEntries(files: HostFiles): readonly TarEntry[] {
     }
     for (const attribute of attributes)
       file(`${at}/${attribute}`, readAttribute(`${from}/${attribute}`));
+    const fn = functions.get(name);
+    if (!files.live || (fn !== undefined && isAwake(sys, fn))) {
+      for (const link of links) file(`${at}/${link}`, readRegister(`${from}/${link}`));
+    }
     // The header only: the serial number of a device stands further behind. Never on a live host, where it can block.
     if (!files.live) {
       file(

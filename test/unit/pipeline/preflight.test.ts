@@ -1,6 +1,6 @@
 /** A start is refused only where going on would harm or cannot succeed, and in the words of doctor; the rest are notes. */
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { defaultConfig } from '../../../daemon/config/config.ts';
@@ -71,6 +71,26 @@ test('a start that may go on has the findings of doctor, word for word', async (
   const rules = findings.map(({ rule }) => rule);
   for (const rule of ['hyperv-vendor-id-missing', 'agent-missing', 'framebuffer-held'] as const) {
     assert.ok(rules.includes(rule), rule);
+  }
+});
+
+test('of a link only doctor speaks, in a process of its own, and of none that sleeps', async () => {
+  const card = fn('0000:05:00.0');
+  const port = readInventory(sim.kernel.sys).functions.get(card)?.ports[0] ?? assert.fail();
+  sim.kernel.narrowLink(card, 4);
+  writeFileSync(sim.at(port, 'max_link_width'), '16\n');
+  const narrow = (findings: readonly { readonly rule: string }[]) =>
+    findings.filter(({ rule }) => rule === 'link-degraded').length;
+  assert.equal(narrow(doctorOn(polaris)), 1);
+  assert.equal(narrow((await start(polaris)).findings), 0, 'the daemon asks no hardware');
+  for (const [file, asleep] of [
+    ['power_state', 'D3hot'],
+    ['power/runtime_status', 'suspended'],
+  ] as const) {
+    const before = readFileSync(sim.at(port, file), 'latin1');
+    writeFileSync(sim.at(port, file), `${asleep}\n`);
+    assert.equal(narrow(doctorOn(polaris)), 0, `the port says ${asleep}`);
+    writeFileSync(sim.at(port, file), before);
   }
 });
 

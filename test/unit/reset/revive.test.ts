@@ -6,6 +6,7 @@ import { type Card, readInventory } from '../../../daemon/pci/inventory.ts';
 import type { RungName } from '../../../daemon/pci/rung-name.ts';
 import { type ReviveOptions, revive } from '../../../daemon/reset/revive.ts';
 import { checkCard } from '../../../daemon/reset/verify.ts';
+import { readAttribute } from '../../../daemon/sysfs/read.ts';
 import { machine } from '../../sim/machine.ts';
 import { desktopSpec } from '../../sim/presets.ts';
 import { card as address } from '../inventory-of.ts';
@@ -319,7 +320,26 @@ describe('revive', () => {
     sim.kernel.die('0000:02:00');
     const { state, evidence } = await checkCard(sim.host, known);
     assert.equal(state, 'wedged');
-    assert.match(evidence.join(), /0000:02:00\.0: its link status reads as all ones/);
+    assert.match(evidence.join(), /0000:02:00\.0: config space reads as all ones/);
+  });
+
+  test('a port that has forgotten its bus is held against what the kernel has, not against its own register', async () => {
+    sim.dispose();
+    sim = await simHost({ machine: machine(desktopSpec) });
+    const known = card(address('0000:03:00'));
+    sim.kernel.loseBars('0000:02:00', 'now');
+    const { evidence } = await checkCard(sim.host, known);
+    assert.match(
+      evidence.join(),
+      /0000:02:00\.0: its secondary bus reads 00 where the kernel has 03/,
+    );
+  });
+
+  test('no register is read by the daemon itself: what sleeps would be woken and waited for', () => {
+    for (const name of ['current_link_speed', 'max_link_width', 'secondary_bus_number']) {
+      assert.throws(() => readAttribute(sim.at(`${bochs}.0`, name)), /may block/);
+    }
+    assert.throws(() => readAttribute(sim.bus('slots/1/power')), /may block/);
   });
 
   test('of a card with a hanging child nothing is read', async () => {
