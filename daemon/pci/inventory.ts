@@ -126,3 +126,13 @@ function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
   if (list === undefined) map.set(key, [value]);
   else list.push(value);
 }
+
+/** The card with its functions as they are now; one that is not there has no driver. */
+export function refresh(card: Card, functions: Inventory['functions']): Card {
+  return {
+    ...card,
+    functions: card.functions.map(
+      (fn) => functions.get(fn.address) ?? { ...fn, driver: undefined },
+    ),
+  };
+}

@@ -104,6 +104,7 @@ export function createDesk(parts: DeskParts): Desk {
       cardChanged(card);
       for (const { uuid } of domains.all()) tell({ kind: 'domain', uuid });
     },
+    onHang: (card) => homecoming.afterHang(card),
     refuseUndoable: (card, order) => refuseUndoable(card, order),
     hadGuest: ({ uuid, since, boundBy }) =>
       uuid !== '' && (boundBy === 'libvirt' || domains.activeAt(uuid) >= since),
@@ -362,6 +363,8 @@ export function createDesk(parts: DeskParts): Desk {
       await recoverPast({ host, leases, journal, stamp, lost: leases.lost, leftOver });
       const halfWay = (isWanted: (lease: Lease) => boolean): void => {
         for (const lease of leases.all()) {
+          const hangs = host.stuck.of(lease.card) !== undefined;
+          if (lease.state === 'stranded' && hangs) homecoming.afterHang(lease.card);
           if (lease.state === 'lent' || lease.state === 'stranded') continue;
           if (!isWanted(lease) || handover.busy(lease.card)) continue;
           homecoming.bring(lease.card, 'it was left half-way by a daemon before this one');

@@ -10,7 +10,7 @@ import { createLock, type Lock } from '../host/lock.ts';
 import { refuseStuck } from '../host/stuck.ts';
 import type { CardAddress } from '../pci/address.ts';
 import type { Health } from '../pci/health.ts';
-import { type Card, readInventory } from '../pci/inventory.ts';
+import { type Card, readInventory, refresh } from '../pci/inventory.ts';
 import type { RungName } from '../pci/rung-name.ts';
 import { checkCard } from '../reset/verify.ts';
 import { type Job, type JobBook, logEnd } from './job.ts';
@@ -49,6 +49,8 @@ export interface HandoverParts {
   /** Hears of each new verdict. */
   readonly onHealth: (card: CardAddress, health: Health) => void;
   readonly onLease: (card: CardAddress) => void;
+  /** It is stranded because a child hangs with it. */
+  readonly onHang: (card: CardAddress) => void;
   /** Throws `refused` with the reason where none of these rungs (null: of its ladder) can be done to the card as things are. */
   readonly refuseUndoable: (card: CardAddress, order: readonly RungName[] | null) => void;
   /** True when the domain of a lease has run with it. */
@@ -175,8 +177,11 @@ export function createHandover(parts: HandoverParts): Handover {
     return beforeLeases(home, leases.all());
   };
 
-  const strand = (lease: Lease, error: RevivedError): Promise<void> =>
-    setLease({ ...lease, state: 'stranded', reason: sentence(error).slice(0, maxTextLength) });
+  const strand = async (lease: Lease, error: RevivedError): Promise<void> => {
+    const reason = sentence(error).slice(0, maxTextLength);
+    await setLease({ ...lease, state: 'stranded', reason });
+    if (error.code === 'stuck') parts.onHang(lease.card);
+  };
 
   const takeOne = async (card: Card, holder: Holder, job: Job): Promise<void> => {
     // Read anew now that the card is ours: the job before this one may just have given it back.
@@ -387,12 +392,3 @@ export function createHandover(parts: HandoverParts): Handover {
 }
 
 const resetAfterCrash: Reset = { order: null, evenIfHealthy: false, afterCrash: true };
-
-function refresh(card: Card, functions: ReadonlyMap<string, Card['functions'][number]>): Card {
-  return {
-    ...card,
-    functions: card.functions.map(
-      (fn) => functions.get(fn.address) ?? { ...fn, driver: undefined },
-    ),
-  };
-}

@@ -1,6 +1,7 @@
 /**
  * Cards that are to come home although something is in the way: a child that hangs in the kernel, or a process that has the card
- * open still. Nobody tells of the end of either, so it is looked for, and then the card is brought home.
+ * open still. Nobody tells of the end of either, so it is looked for, and then the card is brought home. One that a hang has left
+ * stranded is among them, once.
  */
 import { every } from '../deadline.ts';
 import { asRevivedError } from '../errors.ts';
@@ -23,6 +24,8 @@ export interface Homecoming {
   bring(card: CardAddress, requestedBy: string, afterCrash?: boolean): void;
   /** A return that was begun already: where it finds the card in use, it is done again when nobody has it open. */
   watch(card: CardAddress, ended: Promise<void>): void;
+  /** A card that is stranded because a child hangs with it: brought home when that is back, unless that was tried before. */
+  afterHang(card: CardAddress): void;
   /** Looks whether the cards that wait can come home by now. */
   look(): void;
 }
@@ -32,6 +35,8 @@ interface Waiting {
   readonly since: number;
   readonly requestedBy: string;
   readonly afterCrash: boolean;
+  /** It was stranded then; of any other, that it is stranded now says that somebody has tried, and why not. */
+  readonly isStranded: boolean;
   readonly pids: readonly number[];
   /** On the clock of performance.now(). */
   readonly until: number;
@@ -45,6 +50,8 @@ const waitMs = 24 * 3_600_000;
 export function createHomecoming(parts: HomecomingParts): Homecoming {
   const { host, leases, handover } = parts;
   const waiting = new Map<CardAddress, Waiting>();
+  /** When the lease began that was brought home after a hang: what hangs again is left to people. */
+  const tried = new Map<CardAddress, number>();
   let end: (() => void) | undefined;
 
   const holders = ({ home }: Lease, among?: readonly number[]) => {
@@ -59,7 +66,9 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
     if (lease === undefined) return;
     const pids = holders(lease).map(({ pid }) => pid);
     const until = performance.now() + waitMs;
-    waiting.set(card, { since: lease.since, requestedBy, afterCrash, pids, until });
+    const { since, state } = lease;
+    const isStranded = state === 'stranded' && tried.get(card) === since;
+    waiting.set(card, { since, requestedBy, afterCrash, isStranded, pids, until });
     end ??= every(lookMs, look);
   };
   const watch = (card: CardAddress, ended: Promise<void>, afterCrash = false): void => {
@@ -81,6 +90,14 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
     );
     wait(card, requestedBy, afterCrash);
   };
+  const afterHang = (card: CardAddress): void => {
+    const lease = leases.get(card);
+    if (lease?.state !== 'stranded' || tried.get(card) === lease.since) return;
+    tried.set(card, lease.since);
+    wait(card, 'the child that hung with it has returned', false);
+    // It may be back already; not from within the job that has just stranded it.
+    setImmediate(look);
+  };
   const isInTheWay = (lease: Lease, { pids }: Waiting): boolean =>
     host.stuck.of(lease.card) !== undefined ||
     handover.busy(lease.card) ||
@@ -88,7 +105,7 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
   function look(): void {
     for (const [card, one] of waiting) {
       const lease = leases.get(card);
-      const isMeant = lease?.since === one.since && lease.state !== 'stranded';
+      const isMeant = lease?.since === one.since && (lease.state !== 'stranded' || one.isStranded);
       const isOver = performance.now() > one.until;
       if (isMeant && !isOver && isInTheWay(lease, one)) continue;
       waiting.delete(card);
@@ -104,5 +121,5 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
     end?.();
     end = undefined;
   }
-  return { bring, watch, look };
+  return { bring, watch, afterHang, look };
 }

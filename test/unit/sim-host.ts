@@ -207,7 +207,8 @@ export async function simPipeline(options?: SimOptions): Promise<SimPipeline> {
       config: () => pipeline.config,
       onHealth: (address, verdict) => health.set(address, verdict),
       onLease: () => {},
-      refuseUndoable: () => {}, // that is the desk's
+      onHang: () => {}, // these are the desk's
+      refuseUndoable: () => {},
       hadGuest: ({ uuid }) => uuid !== '',
     });
   const pipeline: SimPipeline = {

@@ -154,12 +154,12 @@ describe('the desk', () => {
     assert.match(sim.logged.join(''), /hung in the kernel with this card has returned/);
     await sim.journal.rotate(); // waits for its entry
     const failed = journalOf(sim.host.paths.journal).filter(({ event }) => event === 'failed');
-    const why = 'its child hung in the kernel and has returned';
     assert.deepEqual(
       failed.map(({ detail }) => detail),
-      [why],
+      ['its child hung in the kernel and has returned'],
       'nothing of it is open',
     );
+    await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
     assert.equal((await ended(desk.take(bochs, 'a test')))?.state, 'done');
   });
 
