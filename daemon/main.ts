@@ -85,8 +85,7 @@ async function main(): Promise<void> {
 
   const stuck = createStuckChildren();
   const onFreed = (pid: number): void => {
-    const card = stuck.freed(pid);
-    if (card !== undefined) desk.onFreed(card);
+    for (const card of stuck.freed(pid)) desk.onFreed(card);
   };
   // Before anything is done to a card: a write of the daemon before this one may still be at work on it.
   const children = { proc: paths.ownProc, sys: paths.sys };

@@ -9,9 +9,10 @@ import type { IoResult, SysfsIo } from '../sysfs/io.ts';
 export interface StuckChildren {
   /** The pid of a card's stuck child; undefined when there is none. */
   of(card: CardAddress): number | undefined;
+  /** Adds a card, or a port, to those that the child hangs with. */
   note(card: CardAddress, pid: number, holdsBus?: boolean): void;
-  /** The child is back: tells who asked, and which card it was. */
-  freed(pid: number): CardAddress | undefined;
+  /** The child is back: tells who asked, and which cards and ports it was. */
+  freed(pid: number): readonly CardAddress[];
   /** Calls back, once, when that child is back: before its card is anybody's again; at once where it is none of these. */
   whenFreed(pid: number, act: () => void): void;
   /** The pid of a child that hangs in a remove, a rescan or a slot's power: the kernel lets nobody else do these. */
@@ -20,23 +21,29 @@ export interface StuckChildren {
 
 /** An empty registry. */
 export function createStuckChildren(): StuckChildren {
-  const children = new Map<number, { readonly card: CardAddress; readonly holdsBus: boolean }>();
+  const children = new Map<number, { cards: ReadonlySet<CardAddress>; holdsBus: boolean }>();
   const waiting = new Map<number, readonly (() => void)[]>();
-  const pidOf = (isMeant: (card: CardAddress, holdsBus: boolean) => boolean) => {
-    for (const [pid, { card, holdsBus }] of children) if (isMeant(card, holdsBus)) return pid;
+  const pidOf = (isMeant: (cards: ReadonlySet<CardAddress>, holdsBus: boolean) => boolean) => {
+    for (const [pid, { cards, holdsBus }] of children) if (isMeant(cards, holdsBus)) return pid;
     return undefined;
   };
   return {
-    of: (card) => pidOf((stuckCard) => stuckCard === card),
-    note: (card, pid, holdsBus = false) => void children.set(pid, { card, holdsBus }),
-    busHeldBy: () => pidOf((_card, holdsBus) => holdsBus),
+    of: (card) => pidOf((cards) => cards.has(card)),
+    note(card, pid, holdsBus = false) {
+      const known = children.get(pid);
+      children.set(pid, {
+        cards: new Set([...(known?.cards ?? []), card]),
+        holdsBus: holdsBus || known?.holdsBus === true,
+      });
+    },
+    busHeldBy: () => pidOf((_cards, holdsBus) => holdsBus),
     freed(pid) {
-      const card = children.get(pid)?.card;
+      const cards = [...(children.get(pid)?.cards ?? [])];
       children.delete(pid);
       const acts = waiting.get(pid) ?? [];
       waiting.delete(pid);
       for (const act of acts) act();
-      return card;
+      return cards;
     },
     whenFreed(pid, act) {
       if (children.has(pid)) waiting.set(pid, [...(waiting.get(pid) ?? []), act]);
@@ -64,6 +71,19 @@ export function guardIo(io: SysfsIo, stuck: StuckChildren): SysfsIo {
       guarded(accessedCard(path, value), () => io.write(path, value, deadlineMs), path),
     read: (path, length, deadlineMs) =>
       guarded(accessedCard(path, ''), () => io.read(path, length, deadlineMs), path),
+  };
+}
+
+/** `io` for work on that card: what hangs is booked on it too, whatever file it hangs in, a port's or the bus's. */
+export function ioFor(card: CardAddress, io: SysfsIo, stuck: StuckChildren): SysfsIo {
+  const booked = async (path: string, access: Promise<IoResult>): Promise<IoResult> => {
+    const result = await access;
+    if (result.state === 'stuck') stuck.note(card, result.pid, isBusWide(path));
+    return result;
+  };
+  return {
+    write: (path, value, deadlineMs) => booked(path, io.write(path, value, deadlineMs)),
+    read: (path, length, deadlineMs) => booked(path, io.read(path, length, deadlineMs)),
   };
 }
 

@@ -5,6 +5,7 @@
 import { asRevivedError, RevivedError } from '../errors.ts';
 import type { Host } from '../host/host.ts';
 import { quarantinedReason } from '../host/quarantine.ts';
+import { ioFor } from '../host/stuck.ts';
 import type { Health } from '../pci/health.ts';
 import type { Job } from './job.ts';
 import type { Journal } from './journal.ts';
@@ -96,7 +97,7 @@ async function runOne(
     if (against !== undefined) {
       throw new RevivedError('refused', `${stepTitle(step)} is not done: ${against}.`);
     }
-    const undo = await surveyOf(step, host);
+    const undo = await surveyOf(step, hostFor(step, host));
     const entry = { job: job.id, index, step, undo };
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
@@ -167,10 +168,15 @@ function withUndoFailures(error: RevivedError, failed: readonly string[]): Reviv
 /** A signal for what cannot be cancelled: undoing and giving back. */
 export const never = new AbortController().signal;
 
+/** The host as the step sees it: whatever hangs in it, its card is left alone from then on. */
+function hostFor(step: Step, host: Host): Host {
+  return { ...host, io: ioFor(step.args.card, host.io, host.stuck) };
+}
+
 function contextOf(step: Step, options: RunOptions, signal: AbortSignal): StepContext {
   const { host, job, journal } = options;
   return {
-    host,
+    host: hostFor(step, host),
     signal,
     onHealth: () => {},
     onDetail: (name, state, ms, detail) => {

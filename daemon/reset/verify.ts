@@ -2,6 +2,7 @@
 import { bestOf } from '../host/best-link.ts';
 import type { Host } from '../host/host.ts';
 import type { PlacedBars } from '../host/known-card.ts';
+import { ioFor } from '../host/stuck.ts';
 import type { FunctionAddress } from '../pci/address.ts';
 import { type AerCounts, aerRises, readAerCounts } from '../pci/aer.ts';
 import { placedBars } from '../pci/config-space.ts';
@@ -43,7 +44,8 @@ export async function checkCard(
     })),
   ];
   const { sys } = host.paths;
-  const signs = await probeCard(sys, host.io, expected, host.deadlines.configRead);
+  const io = ioFor(card.address, host.io, host.stuck);
+  const signs = await probeCard(sys, io, expected, host.deadlines.configRead);
   const path = pathOf(card);
   const counts = readAerCounts(sys, path);
   const key = { card: card.address, id: idOfCard(card) };

@@ -117,8 +117,7 @@ export async function simHost(options: SimOptions = {}): Promise<SimHost> {
   const freed: CardAddress[] = [];
   const stuck = createStuckChildren();
   const door = simIo(kernel, (_path, pid) => {
-    const address = stuck.freed(pid);
-    if (address !== undefined) freed.push(address);
+    freed.push(...stuck.freed(pid));
   });
   const kernelLog = openKernelLog(paths.dev);
   const log = createLog('text', 'debug', (line) => logged.push(line));

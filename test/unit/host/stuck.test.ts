@@ -89,15 +89,15 @@ describe('guardIo', () => {
     const told: unknown[] = [];
     for (const pid of [1, 1, 2, 3]) stuck.whenFreed(pid, () => told.push([pid, stuck.of(bochs)]));
     assert.deepEqual(told, [[3, 1]]);
-    assert.equal(stuck.freed(1), bochs);
+    assert.deepEqual(stuck.freed(1), [bochs]);
     assert.deepEqual(
       told.slice(1),
       [1, 1].map((pid) => [pid, 2]),
     );
     assert.equal(stuck.of(bochs), 2);
-    assert.equal(stuck.freed(2), bochs);
+    assert.deepEqual(stuck.freed(2), [bochs]);
     assert.equal(stuck.of(bochs), undefined);
-    assert.equal(stuck.freed(2), undefined);
+    assert.deepEqual(stuck.freed(2), []);
     assert.equal(stuck.of(card('0000:7f:00')), undefined);
   });
 });
@@ -121,6 +121,7 @@ describe('a card with a child that hangs', () => {
     ['unbind of the host driver', (one) => one.bus('drivers/bochs-drm/unbind'), 'take'],
     ['drivers_probe', (one) => one.bus('drivers_probe'), 'take'],
     ['the power setting', (one) => one.at(`${bochs}.0`, 'power/control'), 'take'],
+    ['the power setting of its port', (one) => one.at(port, 'power/control'), 'take'],
     ['a read of config space', (one) => one.at(`${bochs}.0`, 'config'), 'take'],
     ['reset_subordinate', (one) => one.at(port, 'reset_subordinate'), 'revive'],
     ['remove', (one) => one.at(`${bochs}.1`, 'remove'), 'revive'],
@@ -131,6 +132,7 @@ describe('a card with a child that hangs', () => {
     test(`${name} hangs: the card is left alone with the reason until the child is back, others go on`, async () => {
       const known = sim.card(bochs);
       const file = path(sim);
+      if (file.startsWith(sim.at(port, 'power'))) sim.kernel.write(file, 'auto');
       if (needs === 'revive')
         sim.kernel.die(bochs, {
           healsBy: name === 'slot power' ? ['slot-power'] : ['remove-rescan'],
@@ -158,7 +160,7 @@ describe('a card with a child that hangs', () => {
       await giveBack(flr);
 
       sim.kernel.unhang(file);
-      assert.deepEqual(sim.freed, [bochs]);
+      assert.ok(sim.freed.includes(bochs));
       await sim.handover.take([known], guest, 'once more').ended;
       assert.deepEqual(drivers(), ['vfio-pci', 'vfio-pci']);
       await giveBack(bochs);

@@ -215,7 +215,7 @@ describe('recover', () => {
     desk.onChange(({ kind }) => told.push(kind));
     const line = 'watchdog: BUG: soft lockup - CPU#3 stuck for 26s! [kworker/3:1:77]';
     appendFileSync(`${sim.host.paths.dev}/kmsg`, `6,1,1,-;${line}\n`.padEnd(8192));
-    assert.equal(sim.host.stuck.freed(pid), bochs);
+    assert.deepEqual(sim.host.stuck.freed(pid), [bochs]);
     assert.equal(
       desk.manager().hostAtRisk,
       `while a child of the daemon before this one hung with card ${bochs}: ${line}`,

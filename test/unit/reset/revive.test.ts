@@ -342,6 +342,15 @@ describe('revive', () => {
     assert.throws(() => readAttribute(sim.bus('slots/1/power')), /may block/);
   });
 
+  test('a check that hangs at a port above the card has the card left alone', async () => {
+    const config = sim.at('0000:00:04.0', 'config');
+    sim.kernel.hang(config);
+    assert.equal((await checkCard(sim.host, card(bochs))).state, 'wedged');
+    assert.notEqual(sim.host.stuck.of(bochs), undefined);
+    sim.kernel.unhang(config);
+    assert.equal(sim.host.stuck.of(bochs), undefined);
+  });
+
   test('of a card with a hanging child nothing is read', async () => {
     sim.host.stuck.note(bochs, 77);
     const known = card(bochs);
