@@ -74,11 +74,21 @@ export function guardIo(io: SysfsIo, stuck: StuckChildren): SysfsIo {
   };
 }
 
-/** `io` for work on that card: what hangs is booked on it too, whatever file it hangs in, a port's or the bus's. */
-export function ioFor(card: CardAddress, io: SysfsIo, stuck: StuckChildren): SysfsIo {
+/**
+ * `io` for work on that card: what hangs is booked on it too, whatever file it hangs in, a port's or the bus's. `onHang` hears
+ * of what was begun and hangs, not of what is refused behind it.
+ */
+export function ioFor(
+  card: CardAddress,
+  io: SysfsIo,
+  stuck: StuckChildren,
+  onHang: () => void = () => {},
+): SysfsIo {
   const booked = async (path: string, access: Promise<IoResult>): Promise<IoResult> => {
     const result = await access;
-    if (result.state === 'stuck') stuck.note(card, result.pid, isBusWide(path));
+    if (result.state !== 'stuck') return result;
+    stuck.note(card, result.pid, isBusWide(path));
+    if (result.ms > 0) onHang();
     return result;
   };
   return {

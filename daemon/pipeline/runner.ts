@@ -98,18 +98,20 @@ async function runOne(
       throw new RevivedError('refused', `${stepTitle(step)} is not done: ${against}.`);
     }
     const undo = await surveyOf(step, hostFor(step, host));
+    const context = { ...contextOf(step, options, options.signal), onHealth };
     const entry = { job: job.id, index, step, undo };
     await journal.append({ event: 'intent', ...entry, detail: '' });
     done.push({ index, step, undo });
     try {
-      const context = { ...contextOf(step, options, options.signal), onHealth };
       const detail = await perform(step, context, undo);
       await journal.append({ event: 'done', ...entry, detail });
       end('done', detail);
     } catch (thrown) {
       const { code, message } = asRevivedError(thrown);
-      // One that hangs stays open: when only the power switch ends it, it is found at the next boot.
-      if (code !== 'stuck') await journal.append({ event: 'failed', ...entry, detail: message });
+      // One that hangs stays open: when only the power switch ends it, it is found at the next boot. Not what was never tried.
+      if (code !== 'stuck' || !context.hangs()) {
+        await journal.append({ event: 'failed', ...entry, detail: message });
+      }
       throw thrown;
     }
   } catch (thrown) {
@@ -126,16 +128,17 @@ async function undoAll(done: readonly Done[], options: RunOptions): Promise<read
     if (text === '') continue;
     const end = job.begin(`undo ${stepTitle(step)}`);
     const entry = { job: job.id, index, step, undo };
+    const context = contextOf(step, options, never);
     await journal.append({ event: 'undo', ...entry, detail: '' });
     try {
-      await takeBack(step, undo, contextOf(step, options, never));
+      await takeBack(step, undo, context);
       await journal.append({ event: 'undone', ...entry, detail: '' });
       end('undone', text);
     } catch (thrown) {
       const why = asRevivedError(thrown).message;
       failed.push(`${stepTitle(step)} (${why})`);
       // As a step that hangs, it stays open.
-      if (asRevivedError(thrown).code !== 'stuck') {
+      if (asRevivedError(thrown).code !== 'stuck' || !context.hangs()) {
         await journal.append({ event: 'undo-failed', ...entry, detail: why });
       }
       end('undo-failed', why);
@@ -169,14 +172,18 @@ function withUndoFailures(error: RevivedError, failed: readonly string[]): Reviv
 export const never = new AbortController().signal;
 
 /** The host as the step sees it: whatever hangs in it, its card is left alone from then on. */
-function hostFor(step: Step, host: Host): Host {
-  return { ...host, io: ioFor(step.args.card, host.io, host.stuck) };
+function hostFor(step: Step, host: Host, onHang?: () => void): Host {
+  return { ...host, io: ioFor(step.args.card, host.io, host.stuck, onHang) };
 }
 
 function contextOf(step: Step, options: RunOptions, signal: AbortSignal): StepContext {
   const { host, job, journal } = options;
+  let hangs = false;
   return {
-    host: hostFor(step, host),
+    host: hostFor(step, host, () => {
+      hangs = true;
+    }),
+    hangs: () => hangs,
     signal,
     onHealth: () => {},
     onDetail: (name, state, ms, detail) => {

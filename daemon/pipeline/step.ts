@@ -85,6 +85,8 @@ export interface StepContext {
     ms: number,
     detail: string,
   ) => void;
+  /** Something of it was begun and hangs in the kernel still, as far as is known; what is refused behind a hang does not. */
+  readonly hangs: () => boolean;
   /** Writes a rung into the journal: before it is begun (no detail, but the host as it is) and when it has ended. */
   readonly journalRung: (rung: string, detail?: string, before?: HostBefore) => Promise<void>;
 }

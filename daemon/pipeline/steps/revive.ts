@@ -24,7 +24,7 @@ export const reviveStep: StepExecutor<'revive'> = {
     expectedMs: 60,
   }),
   survey: () => ({}),
-  async run(args, { host, signal, onHealth, onDetail, journalRung }) {
+  async run(args, { host, signal, hangs, onHealth, onDetail, journalRung }) {
     const { known, budgetMs, order, evenIfHealthy, force, whenHealthy, module, card } = args;
     const revival = await revive(host, known, {
       budgetMs,
@@ -41,7 +41,7 @@ export const reviveStep: StepExecutor<'revive'> = {
           return;
         }
         // One that hangs stays open: when only the power switch ends it, it is found at the next boot.
-        if (record.state !== 'skipped' && record.state !== 'stuck') {
+        if (record.state !== 'skipped' && !(record.state === 'stuck' && hangs())) {
           await journalRung(rung, record.detail);
         }
         onDetail(`rung ${rung}`, recordStates[record.state], record.ms, record.detail);

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createStuckChildren, guardIo } from '../../../daemon/host/stuck.ts';
+import { openJournal } from '../../../daemon/pipeline/journal.ts';
+import { judgePast } from '../../../daemon/pipeline/recovery.ts';
 import { writeAttribute } from '../../../daemon/sysfs/attribute.ts';
 import type { IoResult, SysfsIo } from '../../../daemon/sysfs/io.ts';
 import { card } from '../inventory-of.ts';
-import { benchCards, leasesOnDisk, type SimPipeline, simPipeline } from '../sim-host.ts';
+import { benchCards, leasesOnDisk, type SimPipeline, simPipeline, simStamp } from '../sim-host.ts';
 
 const { bochs, flr } = benchCards;
 const port = '0000:00:04.0';
@@ -168,6 +170,29 @@ describe('a card with a child that hangs', () => {
       assert.equal(sim.kernel.device(`${bochs}.0`).override, null);
     });
   }
+
+  const later = { ...simStamp, boot: 'later' };
+  const quarantined = async () => {
+    const journal = await openJournal(sim.host.paths.journal, later, sim.host.log);
+    const { quarantine } = judgePast(journal.past.entries, later, 0);
+    await journal.close();
+    return quarantine.map(({ name }) => name);
+  };
+  test('what was refused behind the hang is not in quarantine after a power cut, on the way to a guest and back', async () => {
+    sim.kernel.write(sim.at(port, 'power/control'), 'auto');
+    const unbind = sim.bus('drivers/bochs-drm/unbind');
+    sim.kernel.hang(unbind);
+    await assert.rejects(take(bochs), { code: 'stuck' });
+    assert.deepEqual(await quarantined(), [`unbind ${bochs}.0`]);
+    await assert.rejects(take(bochs), { code: 'stuck' });
+    assert.deepEqual(await quarantined(), [`unbind ${bochs}.0`], 'nor what is tried once more');
+    sim.kernel.unhang(unbind);
+    await sim.journal.endOpen(bochs, 'it is back');
+    await take(bochs);
+    sim.kernel.hang(sim.at(`${bochs}.0`, 'driver_override'));
+    await assert.rejects(giveBack(bochs), { code: 'stuck' });
+    assert.deepEqual(await quarantined(), [`bind-home ${bochs}.0`]);
+  });
 
   test('found by a reset that somebody else began: the card is known as wedged before anything is done to it', async () => {
     const file = sim.at(`${bochs}.0`, 'driver_override');

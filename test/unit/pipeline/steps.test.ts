@@ -28,6 +28,7 @@ describe('steps', () => {
       signal: new AbortController().signal,
       onHealth: () => {},
       onDetail: () => {},
+      hangs: () => false,
       journalRung: async () => {},
     };
   };
