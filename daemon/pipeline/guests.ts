@@ -72,6 +72,8 @@ const startMs = 150_000;
 const maxPrepareMs = 140_000;
 /** On top of the configured waits, for the steps themselves. */
 const prepareSlackMs = 20_000;
+/** Domains whose XML is asked for at once: libvirt/connection.ts has 256 calls open at most, and others ask too. */
+const learnAtOnce = 32;
 const cameToNothing = 'its start came to nothing';
 
 /** Builds the handlers. */
@@ -83,6 +85,7 @@ export function createGuests(parts: GuestParts): Guests {
     ...new Set(domain.functions.map(cardOf)),
   ];
   const starting = new Map<string, Start>();
+  let latest: readonly KnownDomain[] = [];
   const hasCrashed = (uuid: string): boolean => parts.crashed?.(uuid) === true;
   const quietly = (ended: Promise<void>): void => {
     ended.catch(() => undefined); // its job and the log tell
@@ -271,6 +274,19 @@ export function createGuests(parts: GuestParts): Guests {
     }
   };
 
+  /** Ends where a younger list has come. */
+  const learnAll = async (list: readonly KnownDomain[]): Promise<void> => {
+    // Of those that run the cards are out.
+    const ordered = [...list].sort((a, b) => Number(b.running) - Number(a.running));
+    latest = ordered;
+    for (let from = 0; from < ordered.length && latest === ordered; from += learnAtOnce) {
+      const batch = ordered.slice(from, from + learnAtOnce);
+      await Promise.all(
+        batch.map(({ uuid, running }) => learn(uuid, running || domains.isActive(uuid))),
+      );
+    }
+  };
+
   return {
     plan,
     async hook(call) {
@@ -330,7 +346,7 @@ export function createGuests(parts: GuestParts): Guests {
           quietly(leases.set({ ...lease, state: 'lent' }));
         }
       }
-      for (const domain of list) quietly(learn(domain.uuid, domain.running));
+      quietly(learnAll(list));
     },
     onLibvirtState() {
       for (const start of starting.values()) start.isCut = true;

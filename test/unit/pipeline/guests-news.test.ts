@@ -30,11 +30,14 @@ describe('news of libvirt', () => {
   let guests: Guests;
   /** What libvirt would give. */
   let libvirt: Map<string, string>;
+  /** While it answers. */
+  let answering: () => Promise<void>;
   /** Of whose end its events say that it was no proper one. */
   let crashed: Set<string>;
   let before: unknown;
   beforeEach(async () => {
     crashed = new Set();
+    answering = async () => {};
     libvirt = new Map([[windows.uuid, windows.xml]]);
     sim = await simPipeline();
     domains = createDomainBook(() => {});
@@ -46,6 +49,7 @@ describe('news of libvirt', () => {
       readDomain: readGuest,
       crashed: (uuid) => crashed.has(uuid),
       async fetchXml(domain) {
+        await answering();
         const xml = libvirt.get(domain);
         if (xml === undefined) throw new RevivedError('not-found', `No domain ${domain}.`);
         return xml;
@@ -90,6 +94,36 @@ describe('news of libvirt', () => {
       assert.deepEqual(treeOf(sim.kernel.sys), before);
     });
   }
+
+  test('of a host with very many domains all are known, and those that run first', async () => {
+    let open = 0;
+    let asked = 0;
+    answering = async () => {
+      if (open >= 256) throw new RevivedError('limit-exceeded', 'as libvirt/connection.ts');
+      open++;
+      asked++;
+      await turns(1);
+      open--;
+    };
+    const many = Array.from({ length: 300 }, (_, n) => {
+      const uuid = windows.uuid.replace('aaaaaaaa', String(10_000_000 + n));
+      libvirt.set(uuid, windows.xml);
+      return { uuid, name: `vm${n}`, state: 'shutoff', running: false };
+    });
+    for (const address of [`${bochs}.0`, `${bochs}.1`]) boundByLibvirt(address);
+    guests.onDomains([...many, { ...windows, state: 'running', running: true }]);
+    await until(() => leases().length === 1);
+    assert.ok(
+      many.slice(-1).every(({ uuid }) => view(uuid)?.cards.length === 0),
+      'not yet',
+    );
+    await until(() => many.every(({ uuid }) => view(uuid)?.cards.length === 1));
+    // After a reconnect what is left of the older list is not asked for.
+    asked = 0;
+    for (const _ of ['older', 'younger']) guests.onDomains(many);
+    await until(() => asked >= many.length && open === 0);
+    assert.ok(asked < 1.5 * many.length, `${asked}`);
+  });
 
   test('after a crash a healthy card that nothing can reset goes home, and its job is done', async () => {
     sim.config = { ...defaultConfig, cards: new Map([[flr, { ladder: ['pm'] }]]) };
