@@ -16,6 +16,7 @@ switch() { echo "$2" >"/sys/module/$module/parameters/$1"; }
 # How often the module was called to reset the card.
 calls() { journalctl -b -k -o cat --no-pager | grep -c "$ATI.0: AMD_LAB: performing reset"; }
 was_called_since() { (($(calls) > $1)); }
+is_in_doubt() { [[ $(card_state "$ATI") == stranded && $(card_health "$ATI") == suspect ]]; }
 module_state() { lab-module "$1"; }
 start_and_stop() {
     check "$1: start" virsh -q start "$2"
@@ -77,7 +78,11 @@ check "as before" same "$before" "$(state_of ati)"
 say "the same on a card that is alive: only the log tells"
 check "a reset by that rung alone fails" not revivectl reset "$ATI" --rung device_specific --yes
 check "for that reason" rung_was device_specific failed 'failed to reset device'
+check "what may be half reset is not given back to the host" is_in_doubt
+check "the whole ladder is asked" revivectl reset "$ATI" --yes
+check "a reset that worked ends the doubt" rung_was slot-power 'done'
 check "home, alive" wait_until 60 card_is_home "$ATI"
+check "as before" same "$before" "$(state_of ati)"
 switch fail 0
 
 say "unloaded while a guest has the card"
