@@ -159,7 +159,7 @@ describe('the desk', () => {
       ['its child hung in the kernel and has returned'],
       'nothing of it is open',
     );
-    await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
+    await until(() => view(bochs)?.state === 'home' && desk.manager().runningJobs === 0);
     assert.equal((await ended(desk.take(bochs, 'a test')))?.state, 'done');
   });
 
