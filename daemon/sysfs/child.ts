@@ -4,7 +4,7 @@
  * A child that is still in the kernel at the deadline (D state: SIGKILL does nothing, facts/kernel.md 0.3)
  * is abandoned: nobody waits for it, and whoever asked is told `stuck` with its pid.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { atDeadline } from '../deadline.ts';
 import type { IoResult, SysfsIo } from './io.ts';
 import { childMarks } from './left-over.ts';
@@ -70,17 +70,13 @@ export function createChildIo(options: {
         return;
       }
       const { stdin, said } = files;
-      const child = spawn(options.dd, args, {
-        stdio: [stdin?.fd ?? 'ignore', stdin === undefined ? said.fd : 'ignore', said.fd],
-        env: {
-          LC_ALL: 'C',
-          PATH: process.env['PATH'] ?? '/usr/bin:/bin',
-          [childMarks.by]: String(process.pid),
-          [childMarks.value]: (input ?? '').trim(),
-        },
-        cwd: '/',
-      });
+      const child = startChild(options.dd, args, files, input);
       stdin?.close(); // the child has its own by now
+      if (child instanceof Error) {
+        said.close();
+        resolve({ state: 'error', ms: 0, errno: errnoIn(child), message: child.message });
+        return;
+      }
       let abandoned = false;
       let settled = false;
       const settle = (result: IoResult): void => {
@@ -137,6 +133,29 @@ export function createChildIo(options: {
       );
     },
   };
+}
+
+/** Most of what can be wrong is told by its event `error`; what node refuses at once (no memory) is the answer here. */
+function startChild(
+  dd: string,
+  args: readonly string[],
+  { stdin, said }: ChildFiles,
+  input: string | undefined,
+): ChildProcess | Error {
+  try {
+    return spawn(dd, args, {
+      stdio: [stdin?.fd ?? 'ignore', stdin === undefined ? said.fd : 'ignore', said.fd],
+      env: {
+        LC_ALL: 'C',
+        PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+        [childMarks.by]: String(process.pid),
+        [childMarks.value]: (input ?? '').trim(),
+      },
+      cwd: '/',
+    });
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 interface ChildFiles {

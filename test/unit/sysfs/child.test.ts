@@ -94,6 +94,15 @@ test('where a child cannot be given what it writes, nothing is written, and why 
   assert.equal(readFileSync(path, 'utf8'), 'kept');
 });
 
+test('what cannot even be asked for is an error, and leaves no descriptor behind', async () => {
+  const open = () => readdirSync('/proc/self/fd').length;
+  const before = open();
+  for (const access of [io.read('/proc/a\0b', 4, 5000), io.write('/proc/a\0b', '1', 5000)]) {
+    assert.equal((await access).state, 'error');
+  }
+  assert.equal(open(), before);
+});
+
 test('a program that is not there is an error, not a hang', async () => {
   const none = createChildIo({ dd: join(directory, 'no-dd'), scratch: directory });
   const result = await none.read('/dev/zero', 4, 5000);
