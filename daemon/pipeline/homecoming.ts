@@ -73,9 +73,13 @@ export function createHomecoming(parts: HomecomingParts): Homecoming {
   };
   const watch = (card: CardAddress, ended: Promise<void>, afterCrash = false): void => {
     ended.catch((thrown: unknown) => {
-      // Its job and the log tell; of all failures only this one ends by itself.
-      if (asRevivedError(thrown).code === 'busy')
-        wait(card, 'nobody has it open any more', afterCrash);
+      // Its job and the log tell; of all failures only these end by themselves: somebody has it open, or a child had come to
+      // hang with it before the return began. One that hung itself has left it stranded (afterHang).
+      const { code } = asRevivedError(thrown);
+      if (code === 'busy') wait(card, 'nobody has it open any more', afterCrash);
+      else if (code === 'stuck' && leases.get(card)?.state !== 'stranded') {
+        wait(card, 'the child that hung with it has returned', afterCrash);
+      }
     });
   };
   const bring = (card: CardAddress, requestedBy: string, afterCrash = false): void => {

@@ -46,6 +46,17 @@ describe('homecoming', () => {
     assert.equal(sim.leases.get(bochs), undefined);
   });
 
+  test('waits too where a return that was begun finds that a child has come to hang', async () => {
+    homecoming.bring(bochs, 'a test');
+    sim.host.stuck.note(bochs, 77); // by the job in front of it
+    await sim.idle();
+    assert.deepEqual(jobs(), ['prepare done', 'return stuck']);
+    sim.host.stuck.freed(77);
+    homecoming.look();
+    await sim.idle();
+    assert.equal(sim.leases.get(bochs), undefined);
+  });
+
   const others: readonly (readonly [string, () => Promise<void>])[] = [
     ['a domain that runs again', async () => void active.add(guest.uuid)],
     [
@@ -120,6 +131,20 @@ describe('a card that a hang left stranded', () => {
     );
     assert.equal(sim.leases.get(bochs)?.reason, reason);
     desk.giveBack(bochs, 'a test');
+    await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
+    assert.deepEqual(treeOf(sim.kernel.sys), before);
+  });
+
+  test('comes home as well where something else had failed before the hang', async () => {
+    // The start fails, and what was begun is taken back: there it hangs.
+    const probe = sim.bus('drivers_probe');
+    sim.kernel.failWrite(probe, 'EIO');
+    sim.kernel.hang(probe);
+    await assert.rejects(hook('prepare'), { code: 'failed' });
+    await hook('release');
+    assert.equal(sim.leases.get(bochs)?.state, 'stranded');
+    sim.kernel.unhang(probe);
+    desk.onFreed(bochs);
     await until(() => leasesOnDisk(sim.host.paths.leases).length === 0);
     assert.deepEqual(treeOf(sim.kernel.sys), before);
   });
