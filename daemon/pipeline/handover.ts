@@ -174,13 +174,19 @@ export function createHandover(parts: HandoverParts): Handover {
       await recheck(card); // that its reset hangs is what people see of it from now on
       throw error;
     });
-    return beforeLeases(home, leases.all());
+    const others = leases.all().filter((one) => one.card !== card.address);
+    return beforeLeases(home, others);
   };
 
   const strand = async (lease: Lease, error: RevivedError): Promise<void> => {
     const reason = sentence(error).slice(0, maxTextLength);
-    await setLease({ ...lease, state: 'stranded', reason });
-    if (error.code === 'stuck') parts.onHang(lease.card);
+    try {
+      await setLease({ ...lease, state: 'stranded', reason });
+    } finally {
+      // The hang need not be what failed first.
+      const hangs = host.stuck.of(lease.card) !== undefined;
+      if (hangs || error.code === 'stuck') parts.onHang(lease.card);
+    }
   };
 
   const takeOne = async (card: Card, holder: Holder, job: Job): Promise<void> => {
