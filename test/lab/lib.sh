@@ -38,7 +38,8 @@ check() {
         what_hangs "$command" >>"$output" 2>&1
         kill -KILL -- "-$command"
     else
-        kill "$timer"
+        # KILL: any other is lost on a child of bash that is not sleep yet.
+        kill -KILL "$timer"
         wait "$timer"
     fi 2>/dev/null
     if ((status == 0)); then

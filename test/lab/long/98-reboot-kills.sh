@@ -87,7 +87,6 @@ YAML
     ;;
 2)
     check "the host has rebooted" [ "$(</proc/sys/kernel/random/boot_id)" != "$(</var/lib/lab/boot)" ]
-    next_stage
     # In the middle of the starts, if it is not too late for that.
     wait_until 60 domain_is win running
     killed resuming
