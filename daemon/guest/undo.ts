@@ -87,7 +87,8 @@ export function createUndo(parts: UndoParts): Undo {
   };
 }
 
-// Errors of libvirt itself have a number: then it is there.
+// Errors of libvirt itself have a number: then it is there. One that does not answer in time hangs, or will be found to.
 function isAbsence(thrown: unknown): boolean {
-  return asRevivedError(thrown).code === 'libvirt' && !(thrown instanceof LibvirtError);
+  const { code } = asRevivedError(thrown);
+  return (code === 'libvirt' || code === 'timed-out') && !(thrown instanceof LibvirtError);
 }

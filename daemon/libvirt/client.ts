@@ -80,7 +80,7 @@ export function createLibvirtClient(options: LibvirtClientOptions): LibvirtClien
 
   const domains = createDomains(() => {
     if (run?.connection !== undefined) return run.connection;
-    throw (state.state === 'connected' ? null : state.reason) ?? notConnected();
+    throw absence(state.state === 'connected' ? null : state.reason);
   }, timings);
 
   function setState(next: LibvirtState): void {
@@ -241,11 +241,17 @@ function noSocket(sockets: readonly string[]): RevivedError {
   );
 }
 
-function notConnected(): RevivedError {
+/**
+ * What a call says while there is no connection, because of `reason`. How an attempt to connect ended (in a time-out, with an error of
+ * libvirt) is not how this call ended: it was not made, and may be when libvirt is back.
+ */
+function absence(reason: RevivedError | null): RevivedError {
+  if (reason?.code === 'refused' || reason?.code === 'cancelled') return reason;
   return new RevivedError(
     'libvirt',
-    'There is no connection to libvirt yet.',
-    'Try again in a moment, or look at libvirtd.',
+    reason?.message ?? 'There is no connection to libvirt yet.',
+    reason?.advice ?? 'Try again in a moment, or look at libvirtd.',
+    { cause: reason },
   );
 }
 

@@ -32,7 +32,12 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
     ...{ runs: true, webRuns: false, isPersistent: true },
     run: undefined as Run | undefined,
     due: [] as readonly Run[],
-    ...{ isAway: false, isStopping: false, createFails: '' },
+    ...{
+      isAway: false,
+      isStopping: false,
+      createFails: '',
+      awayCode: 'libvirt' as 'libvirt' | 'timed-out',
+    },
   };
   const settings = {
     afterDriverInstall: 'ask' as InstallPolicy,
@@ -48,7 +53,7 @@ async function host(times = { graceMs: 60_000, shutdownMs: 1000 }) {
   };
   const here = () => {
     if (world.isStopping) throw new RevivedError('cancelled', 'revived stops');
-    if (world.isAway) throw new RevivedError('libvirt', 'There is no connection to libvirt yet.');
+    if (world.isAway) throw new RevivedError(world.awayCode, 'There is no connection to libvirt.');
   };
   const list = () => [win, web].map((one) => ({ ...one, ...status(one.uuid) }));
   const open = async () =>
@@ -212,31 +217,34 @@ test(
   },
 );
 
-test(
-  'given up while libvirt is away: what was stopped starts when it is back',
-  bounded,
-  async () => {
-    const { stopping, stopped, reboot, asked, world, synced } = await host({
-      ...{ graceMs: 20, shutdownMs: 1000 },
-    });
-    await stopping();
-    stopped(web, 'shutdown');
-    world.isAway = true; // the question before the reboot fails
-    await until(() => reboot.state().phase === 'undoing');
-    await turns();
-    assert.deepEqual([reboot.state().phase, reboot.state().others.length], ['undoing', 1]);
-    world.isAway = false;
-    reboot.onEvent(synced());
-    await until(() => reboot.state().phase === 'idle');
-    assert.deepEqual([asked.at(-1), reboot.state().unstarted], ['create', []]);
-  },
-);
+for (const awayCode of ['libvirt', 'timed-out'] as const) {
+  const how = awayCode === 'libvirt' ? 'is away' : 'hangs';
+  test(
+    `given up while libvirt ${how}: what was stopped starts when it is back`,
+    bounded,
+    async () => {
+      const { stopping, stopped, reboot, asked, world, synced } = await host({
+        ...{ graceMs: 20, shutdownMs: 1000 },
+      });
+      await stopping();
+      stopped(web, 'shutdown');
+      Object.assign(world, { awayCode, isAway: true }); // the question before the reboot fails
+      await until(() => reboot.state().phase === 'undoing');
+      await turns();
+      assert.deepEqual([reboot.state().phase, reboot.state().others.length], ['undoing', 1]);
+      world.isAway = false;
+      reboot.onEvent(synced());
+      await until(() => reboot.state().phase === 'idle');
+      assert.deepEqual([asked.at(-1), reboot.state().unstarted], ['create', []]);
+    },
+  );
+}
 
 test(
   'what cannot be started again is a finding until it runs, and not waited for',
   bounded,
   async () => {
-    for (const why of ['no card', 'There is no connection to libvirt yet.']) {
+    for (const why of ['no card', 'There is no connection to libvirt.']) {
       const { stopping, stopped, reboot, asked, world, synced } = await host();
       await stopping();
       stopped(web, 'shutdown');

@@ -143,6 +143,22 @@ test('after each loss it comes back, registers first and lists afterwards', boun
   assert.deepEqual(procedures(peer.received), [...once, ...once, ...once, ...once]);
 });
 
+test(
+  'while it does not let us in, a call is one that was not made, whatever that ended in',
+  bounded,
+  async (t) => {
+    // Procedure 66 (AUTH_LIST) is never answered: a libvirtd that hangs behind its socket.
+    const peer = await startPeer((frame) =>
+      frame.procedure === 66 ? undefined : healthyScript(frame),
+    );
+    t.after(peer.close);
+    const { client, lines, until } = watched(t, [peer.path], { call: 20, firstRetry: 60_000 });
+    client.start();
+    await until(() => lines.some((line) => line.includes('connecting')));
+    await assert.rejects(client.list(), { code: 'libvirt', message: /AUTH_LIST|20 ms|answer/ });
+  },
+);
+
 test('while it is away calls reject with the reason', bounded, async (t) => {
   const peer = await startPeer((frame) =>
     frame.procedure === 14 ? undefined : healthyScript(frame),
