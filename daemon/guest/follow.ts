@@ -224,6 +224,11 @@ export function followGuests(parts: FollowParts): Follower {
     const listed = new Map(domains.map((domain) => [domain.uuid, domain]));
     const isRunning = (uuid: string) => isActive(listed.get(uuid)?.state ?? 'shutoff');
     for (const uuid of [...running.keys()]) if (!isRunning(uuid)) leftRunning(uuid);
+    for (const uuid of [...notes.keys()]) {
+      // That it could not be started again stays with a domain that is off.
+      if (!isRunning(uuid)) agentNote(uuid, undefined);
+      if (!listed.has(uuid)) forgetNotes(uuid);
+    }
     for (const run of runs.all()) {
       const status = listed.get(run.uuid);
       if (status === undefined) void runs.drop(run.uuid);

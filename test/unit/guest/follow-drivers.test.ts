@@ -172,5 +172,11 @@ test(
     await until(() => it.follower.findings().length > 0);
     it.reload({ afterDriverInstall: 'off' });
     assert.deepEqual(said(), [], 'nobody wants to know any more');
+    it.reload({});
+    it.reconnect();
+    it.next();
+    await until(() => it.follower.findings().length > 0);
+    it.follower.onEvent({ kind: 'synced', version: '9.0.0', domains: [] });
+    assert.deepEqual(said(), [], 'it has ended while libvirt was away');
   },
 );
