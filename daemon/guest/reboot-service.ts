@@ -2,7 +2,7 @@
 import { RevivedError } from '../errors.ts';
 import type { Change, Pipeline, Service } from '../pipeline/service.ts';
 import type { Reboot } from './reboot.ts';
-import { domainWord, reasonText, rebootFindings, rebootWord } from './reboot-words.ts';
+import { domainWord, reasonText, rebootFindings, rebootWord, resumedWord } from './reboot-words.ts';
 import type { ResumeBook } from './resume-book.ts';
 
 /** The display driver that was last seen on a card in a guest. */
@@ -19,9 +19,6 @@ export function withReboot(
   versions: () => readonly SeenDriver[],
   subscribe: (listener: () => void) => () => void,
 ): Service {
-  const resumedWord = (uuid?: string): string =>
-    book.entries().some((one) => uuid === undefined || one.uuid === uuid) ? 'resumed' : '';
-
   return {
     ...pipeline,
     manager() {
@@ -30,7 +27,7 @@ export function withReboot(
       return {
         ...manager,
         findings: [...manager.findings, ...rebootFindings(state, book.entries())],
-        rebootState: rebootWord(state) || resumedWord(),
+        rebootState: rebootWord(state) || (book.entries().length > 0 ? 'resumed' : ''),
         rebootReason: reasonText(state),
         rebootAtUsec: state.phase === 'grace' ? state.until * 1000 : 0,
       };
@@ -41,7 +38,8 @@ export function withReboot(
         return {
           ...domain,
           driverVersion: [...new Set(seen.map(({ version }) => version))].join(', '),
-          rebootState: domainWord(reboot.state(), domain.uuid) || resumedWord(domain.uuid),
+          rebootState:
+            domainWord(reboot.state(), domain.uuid) || resumedWord(book.entries(), domain.uuid),
         };
       }),
     onChange(listener) {

@@ -21,6 +21,11 @@ export function domainWord(state: RebootState, uuid: string): string {
   return mark !== '' && mark !== 'armed' && state.phase === 'rebooting' ? 'rebooting' : mark;
 }
 
+/** `resumed` for a domain that was stopped for the reboot behind this boot, and is started; empty for any other. */
+export function resumedWord(resumed: readonly ResumeEntry[], uuid: string): string {
+  return resumed.some((one) => one.uuid === uuid && one.state === 'started') ? 'resumed' : '';
+}
+
 /** Why, and what is being waited for, as one line; empty when nothing is going on. */
 export function reasonText(state: RebootState): string {
   const why = state.marked.map(markText);

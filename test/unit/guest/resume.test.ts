@@ -3,8 +3,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { resumedWord } from '../../../daemon/guest/reboot-words.ts';
 import { createResume } from '../../../daemon/guest/resume.ts';
-import { openResumeBook } from '../../../daemon/guest/resume-book.ts';
+import { openResumeBook, type ResumeEntry } from '../../../daemon/guest/resume-book.ts';
 import { createLog } from '../../../daemon/log.ts';
 import { card } from '../../integration/scripted-service.ts';
 
@@ -175,7 +176,12 @@ test('a daemon that ends in order, in the middle of a start, has not failed at i
     ['starting', 'waiting'],
   );
   assert.ok(!log.join('').includes('resume-failed'));
+  const words = (entries: readonly ResumeEntry[]) =>
+    entries.map(({ uuid }) => resumedWord(entries, uuid));
+  assert.deepEqual(words(book.entries()), ['', ''], 'neither runs yet');
   Object.assign(world, { end: () => {}, fails: '' });
-  await (await daemon('b2')).resume.run();
+  const next = await daemon('b2');
+  await next.resume.run();
+  assert.deepEqual(words(next.book.entries()), ['resumed', 'resumed']);
   assert.deepEqual(started, ['x in b2', 'x in b2', 'w in b2']);
 });
