@@ -93,10 +93,21 @@ say "the whole host sleeps for a dead card"
 before=$(state_of ati)
 lab-wedge ati
 forget_resets
-check "the rung revives it" revivectl reset "$ATI" --rung suspend --yes
-check "in this order" ran suspend remove remove rescan
-check "it is written down" rung_was suspend 'done' 'healthy'
-check "the host did sleep" grep -qx 1 /sys/power/suspend_stats/success
+if [[ $(uname -r) == 6.1.* ]]; then
+    # Nobody looks into the slot at the wake-up (pciehp_device_replaced is of 6.11), and the kernel gives it back the power switch that
+    # the emulated death consists of: the rung is done, helps nothing, and says so.
+    check "the rung cannot revive it" not revivectl reset "$ATI" --rung suspend --yes
+    check "in this order" ran suspend remove remove rescan
+    check "it is written down" rung_was suspend failed 'did not come back'
+    check "the host did sleep" grep -qx 1 /sys/power/suspend_stats/success
+    check "the ladder revives it" revivectl reset "$ATI" --yes
+    check "by the power of the slot" rung_was slot-power 'done'
+else
+    check "the rung revives it" revivectl reset "$ATI" --rung suspend --yes
+    check "in this order" ran suspend remove remove rescan
+    check "it is written down" rung_was suspend 'done' 'healthy'
+    check "the host did sleep" grep -qx 1 /sys/power/suspend_stats/success
+fi
 check "home" wait_until 60 card_is_home "$ATI"
 check "as before" same "$before" "$(state_of ati)"
 finish
