@@ -54,7 +54,7 @@ check "the export has no address and no name" not grep -Eq "0000:|$(hostname)" /
 check "and has the counts" grep -q '"rung":"subordinate"' /run/lab/export
 lab-wedge bochs
 check "a dead card once more" revivectl reset "$BOCHS" --yes
-check "another rung mended it" step_says 'rung remove-rescan' '"state":"done".*healthy'
+check "another rung mended it" step_says 'rung slot-power' '"state":"done".*healthy'
 check "the rung that never helped was not done before it" not step_says 'rung subordinate' .
 check "home once more" wait_until 60 card_is_home "$BOCHS"
 check "as before in the end" same "$before" "$(state_of bochs)"
