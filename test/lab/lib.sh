@@ -41,6 +41,8 @@ check() {
         status=124
         what_hangs "$command" >>"$output" 2>&1
         kill -KILL -- "-$command"
+        # This is the shell around the command, which can always be killed, whatever the command hangs in.
+        wait "$command"
         # It may have said its status in the meantime, which is not for the next check.
         if read -r -t 0 <&"$lab_status"; then read -r _ <&"$lab_status"; fi
     fi 2>/dev/null
