@@ -97,8 +97,10 @@ async function endedTests(
   return ended;
 }
 
+/** Bytes; of a container its own limit, which is 0 or huge without one. */
+const memory = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
 /** Machines at a time. One keeps 1.3 processors busy and takes 2 GB; a third beside them fails checks with a time limit. */
-const machines = availableParallelism() >= 2 && totalmem() >= 7 * 2 ** 30 ? 2 : 1;
+const machines = availableParallelism() >= 2 && memory >= 7 * 2 ** 30 ? 2 : 1;
 
 /** `scenarios` is what `make test` has half an hour for; `long` is the rest, for `make test-lab`. */
 async function labSuite(folder: 'scenarios' | 'long'): Promise<readonly Outcome[]> {
